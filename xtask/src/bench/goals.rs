@@ -5,8 +5,10 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::cells::Cell;
+use super::idle;
 use super::load::Flow;
-use super::report::Report;
+use super::report::{Report, megabytes};
+use super::stats::median_of;
 
 /// The lowest ratio of the shop to the bare engine, for each engine, flow and number of connections.
 const RATIOS: [(&str, Flow, usize, f64); 5] = [
@@ -55,6 +57,13 @@ pub fn write(report: &Report, text: &mut String) -> Result<()> {
         goals.below("CPU of the shop for 1,000 purchases on Postgres", cell.shop_cpu(), CPU[0], "s")?;
         goals.below("CPU of Postgres for 1,000 purchases", cell.server_cpu(), CPU[1], "s")?;
     }
+    for engine in ["SQLite", "Postgres"] {
+        let cells = report.half_load.iter().filter(|cell| cell.engine == engine);
+        let p99 = cells.map(|cell| median_of(&cell.samples, |sample| sample.p99)).fold(0.0, f64::max);
+        goals.below(&format!("p99 at half load on {engine}"), p99, 10.0, "ms")?;
+    }
+    let memory = report.shops.iter().map(|shop| megabytes(shop.idle_memory_kib)).fold(0.0, f64::max);
+    goals.below(&format!("memory with {} idle connections", idle::CONNECTIONS), memory, 80.0, "MB")?;
     let pages = report.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
     goals.at_least("page 1,000 of a list, of page 1", pages, 0.90)?;
     for shop in report.shops.iter().filter(|shop| shop.engine == "SQLite") {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use super::Bench;
 use super::log::{Entry, Step};
 use super::recording::{Operation, Recording};
 
@@ -53,6 +54,18 @@ pub fn counts(operations: &[Operation]) -> Vec<Count> {
     }
     counts.push(total);
     counts
+}
+
+impl Bench {
+    /// Prints the table for a shop of this source tree.
+    pub fn profile(&self) -> Result<()> {
+        let (_engine, recording) = self.recording()?;
+        recording.warn_of_differences()?;
+        let mut text = String::new();
+        write(&recording, &mut text)?;
+        println!("{text}");
+        Ok(())
+    }
 }
 
 /// Writes the table.

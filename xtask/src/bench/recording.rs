@@ -21,6 +21,8 @@ const WARM_UP: usize = 8;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait for the end of what a request causes.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// After this many looks without a new line, the logs are complete.
+const QUIET_LOOKS: usize = 5;
 
 const SETTINGS: [(&str, &str); 10] = [
     ("TUCKSHOP_LOG_LEVEL", "debug"),
@@ -68,8 +70,10 @@ impl Bench {
         let buy =
             |number: usize, items: &str| recorder.record(database, || recorder.shop.platform.buy(items, &key(number)));
         for number in 0..WARM_UP {
-            buy(number, &two)?;
+            recorder.shop.platform.buy(&two, &key(number))?;
+            recorder.shop.wait_for_messages()?;
         }
+        recorder.wait_for_quiet()?;
         let of_two_products = buy(WARM_UP, &two)?;
         let purchases = [buy(WARM_UP + 1, &one)?, buy(WARM_UP + 2, &one)?];
         let path = format!("/checkout-sessions/{}", recorder.shop.checkout);
@@ -82,6 +86,22 @@ impl Bench {
 }
 
 impl Recorder<'_> {
+    /// Waits until both logs have not grown for a while.
+    fn wait_for_quiet(&self) -> Result<()> {
+        let (log, started) = (self.bench.cluster.log(), Instant::now());
+        let (mut length, mut quiet_looks) = (0, 0);
+        while quiet_looks < QUIET_LOOKS {
+            if started.elapsed() > PATIENCE {
+                bail!("the shop is not quiet after {} s", PATIENCE.as_secs());
+            }
+            std::thread::sleep(PAUSE);
+            let now = std::fs::metadata(&log).context("the server wrote no log")?.len();
+            let is_quiet = self.shop.take_operations().is_empty() && now == length;
+            (length, quiet_looks) = (now, if is_quiet { quiet_looks + 1 } else { 0 });
+        }
+        Ok(())
+    }
+
     /// Makes requests, and returns the transactions that they caused.
     fn record(&self, database: &str, make: impl FnOnce() -> Result<()>) -> Result<Vec<Operation>> {
         let log = self.bench.cluster.log();

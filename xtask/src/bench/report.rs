@@ -6,10 +6,12 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::cells::{Cell, Measured};
+use super::half::{self, HalfLoad};
+use super::large::Large;
 use super::recording::Recording;
 use super::stats::{for_each, median, median_of, rates, ratios};
 use super::webhooks::Webhooks;
-use super::{goals, profile};
+use super::{goals, idle, profile};
 use crate::process;
 
 /// Everything that was measured.
@@ -18,6 +20,8 @@ pub struct Report {
     pub shops: Vec<Measured>,
     pub webhooks: Webhooks,
     pub recording: Recording,
+    pub half_load: Vec<HalfLoad>,
+    pub large: Vec<Large>,
     pub runs: usize,
     pub seconds: u64,
     /// The version of the Postgres server.
@@ -32,8 +36,10 @@ impl Report {
         self.introduction(&mut text)?;
         self.rates(&mut text)?;
         self.webhooks(&mut text)?;
+        self.half_load(&mut text)?;
         self.statements(&mut text)?;
         self.pages(&mut text)?;
+        self.large(&mut text)?;
         goals::write(self, &mut text)?;
         let failed: f64 = self.cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
         writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
@@ -124,10 +130,47 @@ impl Report {
             let (engine, ratio) = (shop.engine, shop.page_ratio() * 100.0);
             writeln!(text, "| {engine} | {:.0} | {:.0} | {ratio:.0} % |", rate(0), rate(1))?;
         }
-        text.push_str("\n| engine | start to first answer | peak memory |\n|---|--:|--:|\n");
+        writeln!(
+            text,
+            "\n| engine | start to first answer | memory with {} idle connections | peak memory |\n|---|--:|--:|--:|",
+            idle::CONNECTIONS
+        )?;
         for shop in &self.shops {
-            let (start, memory) = (shop.started_in.as_millis(), shop.peak_memory_kib / 1024);
-            writeln!(text, "| {} | {start} ms | {memory} MiB |", shop.engine)?;
+            let [idle, peak] = [shop.idle_memory_kib, shop.peak_memory_kib].map(megabytes);
+            writeln!(text, "| {} | {} ms | {idle:.0} MB | {peak:.0} MB |", shop.engine, shop.started_in.as_millis())?;
+        }
+        Ok(())
+    }
+
+    fn half_load(&self, text: &mut String) -> Result<()> {
+        writeln!(
+            text,
+            "\n## Latency at half load\n\nEach flow with {} connections at half of its highest rate in the first table. `wrk` \
+             waits before a request until it is due (`xtask/bench/pace.lua`), and the wait is not part of the latency.\n\n\
+             | engine | flow | rate /s | p50 | p99 |\n|---|---|--:|--:|--:|",
+            half::CONNECTIONS
+        )?;
+        for HalfLoad { engine, flow, samples } in &self.half_load {
+            let rate = median_of(samples, |s| s.per_second);
+            let [p50, p99] = [median_of(samples, |s| s.p50), median_of(samples, |s| s.p99)];
+            writeln!(text, "| {engine} | {} | {rate:.0} | {p50:.1} ms | {p99:.1} ms |", flow.name())?;
+        }
+        Ok(())
+    }
+
+    /// Nothing, if there was no large database.
+    fn large(&self, text: &mut String) -> Result<()> {
+        if self.large.is_empty() {
+            return Ok(());
+        }
+        text.push_str(
+            "\n## Large database\n\nA database with the rows of many past orders (`xtask/bench/large.sql`) beside an empty \
+             one, with 8 connections.\n\n| engine | flow | empty /s | large /s | ratio |\n|---|---|--:|--:|--:|\n",
+        );
+        for cell in &self.large {
+            let [empty, large] = [&cell.empty, &cell.large].map(|side| median(rates(side)));
+            let (engine, flow, ratio) = (cell.engine, cell.flow.name(), cell.ratio() * 100.0);
+            writeln!(text, "| {engine} | {flow} | {empty:.0} | {large:.0} | {ratio:.0} % |")?;
         }
         Ok(())
     }
@@ -172,6 +215,11 @@ impl Webhooks {
     pub fn sent_after_ms(&self) -> f64 {
         self.sending.iter().map(|run| run.sent_after.as_millis() as f64).fold(0.0, f64::max)
     }
+}
+
+/// Millions of bytes.
+pub fn megabytes(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
 }
 
 fn machine() -> String {

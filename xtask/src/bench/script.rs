@@ -41,8 +41,14 @@ pub struct Script {
 /// Returns the types of the parameters of a statement, by the statement and example values.
 pub type Types<'a> = dyn FnMut(&str, &[Option<&str>]) -> Result<Vec<String>> + 'a;
 
-/// Makes the script of the operations that both recordings have before the first operation of the outbox, which runs in
-/// the background.
+/// The statements before the first operation of the outbox, which runs in the background.
+pub fn purchase(operations: &[Operation]) -> impl Iterator<Item = &Entry> {
+    let operations = operations.iter().take_while(|operation| !operation.name.starts_with("outbox."));
+    let entries = operations.flat_map(|operation| &operation.transaction);
+    entries.filter(|entry| matches!(entry.step, Step::Execute | Step::Simple))
+}
+
+/// Makes the script of what both recordings of a request have before the first operation of the outbox.
 pub fn script(recordings: &[Vec<Operation>; 2], types: &mut Types<'_>) -> Result<Script> {
     let mut writer = Writer::default();
     let mut body = String::new();
@@ -62,11 +68,7 @@ pub fn script(recordings: &[Vec<Operation>; 2], types: &mut Types<'_>) -> Result
 }
 
 fn statements(recordings: &[Vec<Operation>; 2]) -> Result<Vec<Statement<'_>>> {
-    let [first, second] = recordings.each_ref().map(|operations| {
-        let operations = operations.iter().take_while(|operation| !operation.name.starts_with("outbox."));
-        let entries = operations.flat_map(|operation| &operation.transaction);
-        entries.filter(|entry| matches!(entry.step, Step::Execute | Step::Simple)).collect::<Vec<&Entry>>()
-    });
+    let [first, second] = recordings.each_ref().map(|operations| purchase(operations).collect::<Vec<&Entry>>());
     let is_same = |(a, b): (&&Entry, &&Entry)| a.sql == b.sql || (a.is_boundary() && b.is_boundary());
     if first.len() != second.len() || !first.iter().zip(&second).all(is_same) {
         bail!("the shop sent other statements for the second of two equal purchases. Run the benchmark again");

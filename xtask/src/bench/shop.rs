@@ -76,6 +76,10 @@ impl<'a> Shop<'a> {
         self.process.id()
     }
 
+    pub fn engine_name(&self) -> &'static str {
+        self.engine.name
+    }
+
     pub fn measure(&self, load: &Load, flow: Flow, connections: usize) -> Result<Sample> {
         self.measure_at(load, flow, connections, None)
     }

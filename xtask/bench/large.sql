@@ -1,0 +1,14 @@
+-- Stores the rows of a shop with many past orders: ORDERS orders, TENTH endpoints, checkouts and customers, and TWENTIETH
+-- products. The benchmark replaces these words by numbers. The statements run on both engines.
+INSERT INTO product (id, title) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < TWENTIETH) SELECT 'past_' || i, 'Past product ' || i FROM n;
+INSERT INTO variant (sku, product_id, title, price, currency, requires_shipping) SELECT id, id, title, 1000, 'USD', true FROM product WHERE id LIKE 'past_%';
+INSERT INTO stock (sku, on_hand, held) SELECT sku, 1000, 0 FROM variant WHERE sku LIKE 'past_%';
+INSERT INTO customer (id, name, email) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < TENTH) SELECT 'past_' || i, 'Past', 'past' || i || '@example.com' FROM n;
+INSERT INTO orders (id, checkout_id, owner, page, currency, expectations, totals, attribution, placed_at) WITH RECURSIVE n(i) AS (SELECT 100000001 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000 + ORDERS) SELECT 'ord_01a00000000000000000000' || i, 'chk_01a00000000000000000000' || i, 'http://localhost/past-' || (i % 1000), '01a00000000000000000000' || i, 'USD', '[]', '[]', '{}', 1700000000000 + i FROM n;
+INSERT INTO order_line (order_id, position, id, sku, title, unit_price, original, total, fulfilled, discount) SELECT id, 0, 'li_1', 'past_1', 'Past product', 1000, 1, 1, 1, 0 FROM orders WHERE id LIKE 'ord_01a0000000000000%';
+INSERT INTO order_event (order_id, sequence, id, kind, occurred_at, body) SELECT id, 0, 'evt_placed', 'placed', placed_at, '{}' FROM orders WHERE id LIKE 'ord_01a0000000000000%';
+INSERT INTO payment_attempt (id, checkout_id, handler, amount, currency, state, reference, checks, claim_key, created_at, due_at) SELECT 'pay_' || page, checkout_id, 'mock_payment_handler', 1500, 'USD', 'confirmed', 'past_' || page, 0, page, placed_at, placed_at FROM orders WHERE id LIKE 'ord_01a0000000000000%';
+INSERT INTO checkout (id, owner, status, version, currency, page, created_at, updated_at, expires_at, attempt_id, order_id, order_page, details) SELECT checkout_id, owner, 'canceled', 4, 'USD', 'c' || page, 4000000000000, 4000000000000, 4000000000000, NULL, NULL, NULL, '{}' FROM orders WHERE id LIKE 'ord_01a0000000000000%' AND placed_at % 10 = 0;
+INSERT INTO destination (id, channel, served_at, rest_until, failures, answered_at, asked_until) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < TENTH) SELECT 'webhook_past_' || i, 'webhook', 1700000000000, 0, 0, 1700000000000, 0 FROM n;
+INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, attempts, ended_at) SELECT 'msg_' || page, 'webhook', 'webhook_past_' || (1 + placed_at % TENTH), id, 0, 'order_placed', '{}', 'delivered', placed_at, placed_at, 1, 4000000000000 FROM orders WHERE id LIKE 'ord_01a0000000000000%' AND placed_at % 10 = 0;
+ANALYZE;

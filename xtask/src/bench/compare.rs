@@ -1,0 +1,139 @@
+//! Compares the shop of this source tree with that of a commit, in one run: both run at the same time on databases of
+//! the same kind, and are measured in turn.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::engine::Engine;
+use super::load::{Flow, Sample};
+use super::receiver::Receiver;
+use super::shop::{Setup, Shop};
+use super::stats::{for_each, median, median_of, rates, ratios};
+use super::{Bench, release_build};
+use crate::process;
+
+const SENDING: Receiver = Receiver::Takes { after: Duration::ZERO };
+
+/// One shop for each side is measured with all of these flows and numbers of connections.
+const PAIRS: [(bool, Receiver, &[(Flow, usize)]); 3] = [
+    (false, Receiver::AsksToWait, &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Read, 8)]),
+    (true, Receiver::AsksToWait, &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Purchase, 64), (Flow::Read, 8)]),
+    (true, SENDING, &[(Flow::Purchase, 8)]),
+];
+
+/// The source tree of a commit, which is removed when this value is dropped.
+struct Worktree(PathBuf);
+
+impl Worktree {
+    fn of(revision: &str) -> Result<Worktree> {
+        let worktree = Worktree(process::cache()?.join("compare"));
+        worktree.remove();
+        process::output(git(&["worktree", "add", "--force", "--detach"]).arg(&worktree.0).arg(revision))?;
+        Ok(worktree)
+    }
+
+    fn remove(&self) {
+        let _ = git(&["worktree", "remove", "--force"]).arg(&self.0).output();
+    }
+}
+
+impl Drop for Worktree {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Builds the shop of a commit, and returns its binary. The target directory is kept, so that a later build of another
+/// commit is short.
+fn build(revision: &str) -> Result<PathBuf> {
+    let (worktree, target) = (Worktree::of(revision)?, process::cache()?.join("compare-target"));
+    process::run(release_build().current_dir(&worktree.0).env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join("release/tuckshop"))
+}
+
+fn git(arguments: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.args(arguments).current_dir(process::root());
+    git
+}
+
+/// The runs of one cell: those of the commit, and those of this source tree.
+struct Comparison {
+    name: String,
+    sides: [Vec<Sample>; 2],
+}
+
+impl Bench {
+    /// Prints the ratios of this source tree to a commit.
+    pub fn compare(&self, revision: &str) -> Result<()> {
+        let commit = process::output(&mut git(&["rev-parse", "--verify", &format!("{revision}^{{commit}}")]))
+            .with_context(|| format!("git knows no commit {revision}"))?;
+        let other = build(&commit)?;
+        println!(
+            "A is {revision} ({}), B is this source tree. B / A is the median of {} pairs.",
+            &commit[..10],
+            self.runs
+        );
+        for (is_postgres, receiver, cells) in PAIRS {
+            let engine = |database| match is_postgres {
+                true => Engine::postgres(&self.cluster, database),
+                false => Engine::sqlite(),
+            };
+            let (first, second) = (engine("a")?, engine("b")?);
+            let open = |engine, binary: &Path| Shop::open(engine, &Setup { binary, receiver, settings: &[] });
+            let shops = [open(&first, &other)?, open(&second, &self.binary)?];
+            for (flow, connections) in cells {
+                self.pair(&shops, receiver, *flow, *connections)?.print();
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures both shops in turn. The first pair warms them up, and is not counted.
+    fn pair(&self, shops: &[Shop<'_>; 2], receiver: Receiver, flow: Flow, connections: usize) -> Result<Comparison> {
+        let sends = if receiver == SENDING { ", sending" } else { "" };
+        let name = format!("{} {} {connections}{sends}", shops[0].engine_name(), flow.name());
+        let mut comparison = Comparison { name, sides: [Vec::new(), Vec::new()] };
+        for round in 0..=self.runs {
+            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            for side in order {
+                let sample = shops[side].measure(&self.load, flow, connections)?;
+                if receiver == SENDING {
+                    shops[side].wait_for_messages()?;
+                }
+                if round > 0 {
+                    comparison.sides[side].push(sample);
+                }
+            }
+        }
+        Ok(comparison)
+    }
+}
+
+impl Comparison {
+    fn print(&self) {
+        let [a, b] = &self.sides;
+        let ratios = ratios(&rates(b), &rates(a));
+        let (least, most) =
+            ratios.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(*ratio), most.max(*ratio)));
+        let [first, second] = [a, b].map(|side| median_of(side, |sample| sample.per_second));
+        let cpu = |of: fn(&Sample) -> f64| {
+            median(a.iter().zip(b).map(|(a, b)| for_each(b, of(b)) / for_each(a, of(a)).max(f64::MIN_POSITIVE)))
+        };
+        let mut line = format!(
+            "{:26} A {first:7.0}/s  B {second:7.0}/s  B / A {:.3} (least {least:.3}, most {most:.3})  CPU {:.3}",
+            self.name,
+            median(ratios),
+            cpu(|sample| sample.cpu)
+        );
+        if a.iter().any(|sample| sample.server_cpu > 0.0) {
+            line +=
+                &format!("  Postgres CPU {:.3}  WAL {:.3}", cpu(|sample| sample.server_cpu), cpu(|sample| sample.wal));
+        }
+        let failed: f64 = self.sides.iter().flatten().map(|sample| sample.failed).sum();
+        println!("{line}  failed {failed}");
+    }
+}

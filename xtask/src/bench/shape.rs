@@ -1,0 +1,54 @@
+//! Compares the hand-written purchase of SQLite with the recorded one of Postgres: the kind and the first table of each
+//! statement. SQLite logs no statements, so its script cannot be recorded.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::load::{scripts, text};
+use super::recording::{Operation, Recording};
+use super::script::purchase;
+
+impl Recording {
+    /// Prints how the script of SQLite differs. A difference is no mistake if the shop sends other statements to SQLite
+    /// than to Postgres.
+    pub fn warn_of_differences(&self) -> Result<()> {
+        for difference in differences(&text(&scripts().join("purchase.sql"))?, &self.purchases[0]) {
+            println!(
+                "{difference}. If the shop sends the statements of Postgres to SQLite too, change xtask/bench/purchase.sql"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Returns how the script differs from the recorded purchase, one difference a line. Empty if both have the same
+/// statements.
+pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
+    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['-', '\\']));
+    let mut counts: BTreeMap<String, i32> = BTreeMap::new();
+    lines.for_each(|line| *counts.entry(shape(line)).or_default() += 1);
+    purchase(recorded).for_each(|entry| *counts.entry(shape(&entry.sql)).or_default() -= 1);
+    let describe = |(shape, more): (String, i32)| match more {
+        0 => None,
+        1.. => Some(format!("purchase.sql has {more} more of: {shape}")),
+        _ => Some(format!("purchase.sql has {} fewer of: {shape}", -more)),
+    };
+    counts.into_iter().filter_map(describe).collect()
+}
+
+/// The first word of a statement and the first table that it names.
+fn shape(sql: &str) -> String {
+    let words: Vec<String> = sql
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let first = words.first().map_or("", String::as_str);
+    let table = words.windows(2).find(|pair| ["from", "into", "update"].contains(&pair[0].as_str()));
+    format!("{first} {}", table.map_or("", |pair| &pair[1])).trim_end().to_owned()
+}
+
+#[cfg(test)]
+#[path = "shape_tests.rs"]
+mod tests;

@@ -1,0 +1,29 @@
+use super::*;
+use crate::bench::log::{Entry, Step};
+
+#[test]
+fn shape_is_the_kind_and_the_first_table() {
+    for (sql, expected) in [
+        ("INSERT INTO \"orders\" (\"id\") VALUES ($1)", "insert orders"),
+        ("SELECT v.sku FROM variant v JOIN stock s ON s.sku = v.sku", "select variant"),
+        ("update stock set held = 1", "update stock"),
+        ("BEGIN READ WRITE; SET LOCAL a = 1", "begin"),
+        ("SELECT 1", "select"),
+    ] {
+        assert_eq!(shape(sql), expected);
+    }
+}
+
+#[test]
+fn differences_name_the_statements_that_one_side_lacks() {
+    let entry = |sql: &str| Entry { step: Step::Execute, sql: sql.to_owned(), parameters: Vec::new(), ms: 0.0 };
+    let transaction = vec![entry("SELECT * FROM checkout"), entry("INSERT INTO orders VALUES (1)")];
+    let recorded = [Operation { name: "checkout.settle".to_owned(), transaction }];
+    let same = "-- comment\n\\set n 1\nSELECT id FROM checkout WHERE id = 1;\nINSERT INTO orders VALUES (2);\n";
+    assert!(differences(same, &recorded).is_empty());
+    let other = "SELECT id FROM checkout;\nSELECT id FROM checkout;\n";
+    assert_eq!(
+        differences(other, &recorded),
+        ["purchase.sql has 1 fewer of: insert orders", "purchase.sql has 1 more of: select checkout"]
+    );
+}
