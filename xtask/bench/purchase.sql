@@ -1,7 +1,8 @@
--- The statements that the shop sends for one purchase (create, update, complete), with the same rows, indexes and commits,
--- but without a program around them. They are the fastest purchase that the engine allows. Background work of the shop, such
--- as sending the webhook, is not included. pgbench runs this file on Postgres, and sqlite_engine.py on SQLite. `:doc` is a
--- text of the size of a checkout document. Each statement is one line.
+-- The statements that the shop sends to SQLite for one purchase (create, update, complete), with the same rows, indexes and
+-- commits, but without a program around them. They are the fastest purchase that the engine allows. Background work of the
+-- shop, such as sending the webhook, is not included. sqlite_engine.py runs this file. `:doc` is a text of the size of a
+-- checkout document. Each statement is one line. The benchmark records the statements for Postgres, and prints how this
+-- file differs from them.
 \set n random(1, 1000000000000000)
 \set s random(1, 20)
 -- checkout.create
@@ -15,7 +16,7 @@ COMMIT;
 BEGIN;
 INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fingerprint, created_at) VALUES ('bench', 'checkout.update', 'c' || :n, 'u' || :n, 'f', 1) ON CONFLICT DO NOTHING;
 INSERT INTO idempotency_binding (principal, operation, idempotency_key, resource, created_at) VALUES ('bench', 'checkout.update', 'u' || :n, 'c' || :n, 1) ON CONFLICT (principal, operation, idempotency_key) DO UPDATE SET created_at = excluded.created_at RETURNING resource;
-SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
+SELECT * FROM checkout WHERE id = 'c' || :n;
 SELECT v.sku, v.title, v.image_url, v.price, v.requires_shipping, s.on_hand, s.held FROM variant v LEFT OUTER JOIN stock s ON s.sku = v.sku WHERE v.sku IN ('bench_' || :s) AND v.currency = 'USD' LIMIT 100;
 SELECT code, kind, value, eligible_skus, description FROM discount WHERE code IN ('10OFF') AND currency = 'USD' LIMIT 20;
 SELECT id, country, service_level, price, title FROM shipping_rate WHERE currency = 'USD' ORDER BY id LIMIT 500;
@@ -27,8 +28,8 @@ COMMIT;
 BEGIN;
 INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fingerprint, created_at) VALUES ('bench', 'checkout.complete', 'c' || :n, 'p' || :n, 'f', 1) ON CONFLICT DO NOTHING;
 INSERT INTO idempotency_binding (principal, operation, idempotency_key, resource, created_at) VALUES ('bench', 'checkout.complete', 'p' || :n, 'c' || :n, 1) ON CONFLICT (principal, operation, idempotency_key) DO UPDATE SET created_at = excluded.created_at RETURNING resource;
-SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
-SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku FOR UPDATE;
+SELECT * FROM checkout WHERE id = 'c' || :n;
+SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku;
 UPDATE stock SET on_hand = on_hand, held = held + 1 WHERE sku = 'bench_' || :s;
 INSERT INTO payment_attempt (id, checkout_id, handler, amount, currency, state, checks, claim_key, created_at, due_at, leased_until) VALUES ('p' || :n, 'c' || :n, 'mock_payment_handler', 1, 'USD', 'opened', 0, 'p' || :n, 1, 1, 1);
 UPDATE checkout SET status = 'complete_in_progress', version = 3, updated_at = 3, attempt_id = 'p' || :n, details = :doc WHERE id = 'c' || :n AND version = 2;
@@ -39,9 +40,9 @@ UPDATE payment_attempt SET reference = 'r' || :n WHERE id = 'p' || :n;
 COMMIT;
 -- checkout.settle
 BEGIN;
-SELECT * FROM payment_attempt WHERE id = 'p' || :n FOR UPDATE;
-SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
-SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku FOR UPDATE;
+SELECT * FROM payment_attempt WHERE id = 'p' || :n;
+SELECT * FROM checkout WHERE id = 'c' || :n;
+SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku;
 INSERT INTO orders (id, checkout_id, owner, page, currency, expectations, totals, attribution, placed_at) VALUES ('o' || :n, 'c' || :n, 'bench', 'o' || :n, 'USD', '[]', '[]', '{}', 1);
 INSERT INTO order_line (order_id, position, id, sku, title, unit_price, original, total, fulfilled, discount) VALUES ('o' || :n, 0, 'li_1', 'bench_1', 'Bench', 1, 1, 1, 0, 0);
 INSERT INTO order_event (order_id, sequence, id, kind, occurred_at, body) VALUES ('o' || :n, 0, 'evt_placed', 'placed', 1, '{}');

@@ -1,4 +1,4 @@
-"""Measures SQLite alone: runs the statements of a pgbench script on several connections.
+"""Measures SQLite alone: runs the statements of a script on several connections.
 
 Usage: sqlite_engine.py SCRIPT DATABASE CONNECTIONS SECONDS [NAME=VALUE ...]
 Prints RESULT done=N failed=N seconds=S. The statements run on a copy of DATABASE, because the shop locks the original.
@@ -25,8 +25,7 @@ def statements(path):
             _, name, low, high = re.match(r"(\\set) (\w+) random\((\d+), (\d+)\)", line).groups()
             sets.append((name, int(low), int(high)))
         elif line and not line.startswith("--"):
-            line = line.rstrip(";").replace(" FOR UPDATE", "").replace("BEGIN READ ONLY", "BEGIN")
-            script.append(line)
+            script.append(line.rstrip(";"))
     if any(line.startswith(("INSERT", "UPDATE")) for line in script):
         script = ["BEGIN IMMEDIATE" if line == "BEGIN" else line for line in script]
     return script, sets

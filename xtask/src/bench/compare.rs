@@ -17,11 +17,26 @@ use crate::process;
 
 const SENDING: Receiver = Receiver::Takes { after: Duration::ZERO };
 
-/// One shop for each side is measured with all of these flows and numbers of connections.
-const PAIRS: [(bool, Receiver, &[(Flow, usize)]); 3] = [
-    (false, Receiver::AsksToWait, &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Read, 8)]),
-    (true, Receiver::AsksToWait, &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Purchase, 64), (Flow::Read, 8)]),
-    (true, SENDING, &[(Flow::Purchase, 8)]),
+/// What is measured on one pair of shops.
+struct Cells {
+    is_postgres: bool,
+    receiver: Receiver,
+    /// The flows and their numbers of connections.
+    flows: &'static [(Flow, usize)],
+}
+
+const CELLS: [Cells; 3] = [
+    Cells {
+        is_postgres: false,
+        receiver: Receiver::AsksToWait,
+        flows: &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Read, 8)],
+    },
+    Cells {
+        is_postgres: true,
+        receiver: Receiver::AsksToWait,
+        flows: &[(Flow::Purchase, 1), (Flow::Purchase, 8), (Flow::Purchase, 64), (Flow::Read, 8)],
+    },
+    Cells { is_postgres: true, receiver: SENDING, flows: &[(Flow::Purchase, 8)] },
 ];
 
 /// The source tree of a commit, which is removed when this value is dropped.
@@ -77,7 +92,7 @@ impl Bench {
             &commit[..10],
             self.runs
         );
-        for (is_postgres, receiver, cells) in PAIRS {
+        for Cells { is_postgres, receiver, flows } in CELLS {
             let engine = |database| match is_postgres {
                 true => Engine::postgres(&self.cluster, database),
                 false => Engine::sqlite(),
@@ -85,7 +100,7 @@ impl Bench {
             let (first, second) = (engine("a")?, engine("b")?);
             let open = |engine, binary: &Path| Shop::open(engine, &Setup { binary, receiver, settings: &[] });
             let shops = [open(&first, &other)?, open(&second, &self.binary)?];
-            for (flow, connections) in cells {
+            for (flow, connections) in flows {
                 self.pair(&shops, receiver, *flow, *connections)?.print();
             }
         }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::cells::{Cell, Measured};
 use super::half::{self, HalfLoad};
 use super::large::Large;
+use super::load::Sample;
 use super::recording::Recording;
 use super::stats::{for_each, median, median_of, rates, ratios};
 use super::webhooks::Webhooks;
@@ -41,9 +42,16 @@ impl Report {
         self.pages(&mut text)?;
         self.large(&mut text)?;
         goals::write(self, &mut text)?;
-        let failed: f64 = self.cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
+        let failed: f64 = self.samples().map(|sample| sample.failed).sum();
         writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
         Ok(text)
+    }
+
+    fn samples(&self) -> impl Iterator<Item = &Sample> {
+        let cells = self.cells.iter().flat_map(|cell| &cell.shop);
+        let webhooks = self.webhooks.at_rest.iter().chain(self.webhooks.sending.iter().map(|run| &run.sample));
+        let large = self.large.iter().flat_map(|cell| cell.empty.iter().chain(&cell.large));
+        cells.chain(webhooks).chain(self.half_load.iter().flat_map(|cell| &cell.samples)).chain(large)
     }
 
     fn introduction(&self, text: &mut String) -> Result<()> {
