@@ -45,11 +45,9 @@ pub fn write(report: &Report, text: &mut String) -> Result<()> {
     let mut goals = Goals(text);
     for (engine, flow, connections, least) in RATIOS {
         let run = report.cell(engine, flow, connections).map_or(0.0, Cell::ratio);
-        goals.at_least(
-            &format!("{} of the bare engine, {engine}, {connections} connections", flow.name()),
-            run,
-            least,
-        )?;
+        let plural = if connections == 1 { "" } else { "s" };
+        let goal = format!("{} of bare {engine}, {connections} connection{plural}", flow.name());
+        goals.at_least(&goal, run, least)?;
     }
     goals.at_least("purchase while webhooks are sent, of the rate at rest", report.webhooks.ratio(), 0.85)?;
     goals.below("all webhooks sent after the load", report.webhooks.sent_after_ms(), 1_000.0, "ms")?;

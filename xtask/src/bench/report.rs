@@ -10,6 +10,7 @@ use super::half::{self, HalfLoad};
 use super::large::Large;
 use super::load::Sample;
 use super::recording::Recording;
+use super::script::operations_of_request;
 use super::stats::{for_each, median, median_of, rates, ratios};
 use super::webhooks::Webhooks;
 use super::{goals, idle, profile};
@@ -66,13 +67,15 @@ impl Report {
              for each purchase; for SQLite a Python loop over `sqlite3` with the statements in `xtask/bench/*.sql`. The \
              load generator shares the cores with the shop and with the engines.\n"
         )?;
-        text.push_str(
-            "A *purchase* is three requests: create, update and complete. Together they run five transactions. A *read* is one \
-             request with one transaction. Latencies are for one request. *Ratio* is the rate of the shop divided by the \
-             rate of the bare engine. In the first table the receiver of the webhooks has asked the shop to wait, so the \
-             shop stores messages and sends none, as the bare engine does. CPU time is that of the shop and that of all \
-             processes of the Postgres server, for 1,000 purchases or reads.\n\n",
-        );
+        let transactions = operations_of_request(&self.recording.purchases[0]).count();
+        writeln!(
+            text,
+            "A *purchase* is three requests: create, update and complete. On Postgres they run {transactions} \
+             transactions. A *read* is one request with one transaction. Latencies are for one request. *Ratio* is the \
+             rate of the shop divided by the rate of the bare engine. In the first table the receiver of the webhooks has \
+             asked the shop to wait, so the shop stores messages and sends none, as the bare engine does. CPU time is \
+             that of the shop and that of all processes of the Postgres server, for 1,000 purchases or reads.\n"
+        )?;
         Ok(())
     }
 
@@ -237,3 +240,7 @@ fn machine() -> String {
     let kernel = process::output(Command::new("uname").arg("-sr")).unwrap_or_default();
     format!("{cores} cores ({}), {kernel}", model.map_or("unknown processor", str::trim))
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -41,10 +41,14 @@ pub struct Script {
 /// Returns the types of the parameters of a statement, by the statement and example values.
 pub type Types<'a> = dyn FnMut(&str, &[Option<&str>]) -> Result<Vec<String>> + 'a;
 
-/// The statements before the first operation of the outbox, which runs in the background.
-pub fn purchase(operations: &[Operation]) -> impl Iterator<Item = &Entry> {
-    let operations = operations.iter().take_while(|operation| !operation.name.starts_with("outbox."));
-    let entries = operations.flat_map(|operation| &operation.transaction);
+/// The operations before the first one of the outbox, which runs in the background.
+pub fn operations_of_request(operations: &[Operation]) -> impl Iterator<Item = &Operation> {
+    operations.iter().take_while(|operation| !operation.name.starts_with("outbox."))
+}
+
+/// The statements of these operations.
+pub fn statements_of_request(operations: &[Operation]) -> impl Iterator<Item = &Entry> {
+    let entries = operations_of_request(operations).flat_map(|operation| &operation.transaction);
     entries.filter(|entry| matches!(entry.step, Step::Execute | Step::Simple))
 }
 
@@ -68,7 +72,8 @@ pub fn script(recordings: &[Vec<Operation>; 2], types: &mut Types<'_>) -> Result
 }
 
 fn statements(recordings: &[Vec<Operation>; 2]) -> Result<Vec<Statement<'_>>> {
-    let [first, second] = recordings.each_ref().map(|operations| purchase(operations).collect::<Vec<&Entry>>());
+    let [first, second] =
+        recordings.each_ref().map(|operations| statements_of_request(operations).collect::<Vec<&Entry>>());
     let is_same = |(a, b): (&&Entry, &&Entry)| a.sql == b.sql || (a.is_boundary() && b.is_boundary());
     if first.len() != second.len() || !first.iter().zip(&second).all(is_same) {
         bail!("the shop sent other statements for the second of two equal purchases. Run the benchmark again");

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::load::{scripts, text};
 use super::recording::{Operation, Recording};
-use super::script::purchase;
+use super::script::statements_of_request;
 
 impl Recording {
     /// Prints how the script of SQLite differs. A difference is no mistake if the shop sends other statements to SQLite
@@ -28,7 +28,7 @@ pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['-', '\\']));
     let mut counts: BTreeMap<String, i32> = BTreeMap::new();
     lines.for_each(|line| *counts.entry(shape(line)).or_default() += 1);
-    purchase(recorded).for_each(|entry| *counts.entry(shape(&entry.sql)).or_default() -= 1);
+    statements_of_request(recorded).for_each(|entry| *counts.entry(shape(&entry.sql)).or_default() -= 1);
     let describe = |(shape, more): (String, i32)| match more {
         0 => None,
         1.. => Some(format!("purchase.sql has {more} more of: {shape}")),
