@@ -9,6 +9,7 @@ mod classify;
 mod commit;
 mod commits;
 mod constant;
+mod insert;
 mod job;
 mod lease;
 mod lock_file;
@@ -37,6 +38,7 @@ pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, loc
 use commit::Transaction;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
+pub(crate) use insert::{MOST_ROWS, Prepared, insert_all};
 use job::{Job, RunningJob, WaitingCaller};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};

@@ -17,7 +17,7 @@ use domain::payment::{
 
 use crate::database::{Database, Operation, Tx};
 
-pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
+pub(crate) use queries::{AttemptRow, capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
 
 /// The [`AttemptStore`] in the database.

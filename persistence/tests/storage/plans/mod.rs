@@ -113,11 +113,11 @@ fn sqlite_plan(raw: &mut Raw, statement: &str) -> Vec<String> {
 
 /// Whether a plan of SQLite reads a whole table.
 fn scans(plan: &[String]) -> bool {
-    // `CONSTANT ROW` is not a table: such a statement only computes. `w` is the intermediate result of a recursive
-    // statement.
+    // `CONSTANT ROW` is not a table: such a statement only computes. A virtual table is a value of the statement. `w`
+    // is the intermediate result of a recursive statement.
     plan.iter().any(|line| {
         let what = line.trim_start().strip_prefix("SCAN ");
-        what.is_some_and(|what| !what.starts_with("CONSTANT ROW") && what != "w")
+        what.is_some_and(|what| !what.starts_with("CONSTANT ROW") && !what.contains("VIRTUAL TABLE") && what != "w")
     })
 }
 
