@@ -103,10 +103,8 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
     let same_id = address::customer_id.eq(customer::id).and(address::id.eq(&destination.id.0));
-    let query = customer::table
-        .left_join(address::table.on(same_id))
-        .filter(customer::email.eq(&key))
-        .limit(MAX_CUSTOMERS);
+    let query =
+        customer::table.left_join(address::table.on(same_id)).filter(customer::email.eq(&key)).limit(MAX_CUSTOMERS);
     let known: Vec<(String, Option<AddressRow>)> =
         load!(tx, query.select((customer::id, Option::<AddressRow>::as_select())))?;
     let id = learned_id(&key);

@@ -77,7 +77,8 @@ pub(super) fn begin(
         return Ok(CompletionState::Claimed { checkout: completing, attempt });
     }
     // Another buyer was faster.
-    let partly = demand.iter().filter(|(sku, _)| held.contains(sku)).map(|(sku, units)| (sku.clone(), *units)).collect();
+    let partly =
+        demand.iter().filter(|(sku, _)| held.contains(sku)).map(|(sku, units)| (sku.clone(), *units)).collect();
     stock::change(tx, &partly, StockChange::Release)?;
     let levels = stock::read(tx, &demand)?;
     payment::discard(tx, &attempt.id)?;

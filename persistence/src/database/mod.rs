@@ -144,6 +144,10 @@ impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
         Self { name, mode: Mode::Read, repeatable: None }
     }
+    /// A read whose body sends exactly one statement. The statement is its own transaction, so it needs one round trip.
+    pub(crate) const fn read_one(name: &'static str) -> Self {
+        Self { name, mode: Mode::ReadOne, repeatable: None }
+    }
     pub(crate) const fn write(name: &'static str) -> Self {
         Self { name, mode: Mode::Write, repeatable: None }
     }
@@ -319,7 +323,7 @@ impl Database {
     {
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
-            if operation.mode == Mode::Write {
+            if operation.mode.writes() {
                 database.takes_writes(operation.name)?;
             }
             let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();
