@@ -19,7 +19,8 @@ pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
 const MAX_CUSTOMERS: i64 = 10;
 
 #[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = address, treat_none_as_null = true, primary_key(customer_id, id))]
+#[diesel(table_name = address, primary_key(customer_id, id))]
+#[diesel(treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct AddressRow {
     pub customer_id: String,
     pub id: String,
@@ -101,12 +102,14 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 /// then has more than [`MAX_LEARNED`] addresses, another address is deleted.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
-    let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
-    let customers: Vec<String> = load!(tx, query)?;
-    let query = address::table
-        .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
-        .limit(MAX_CUSTOMERS);
-    let mut stored: Vec<AddressRow> = load!(tx, query.select(AddressRow::as_select()))?;
+    let same_id = address::customer_id.eq(customer::id).and(address::id.eq(&destination.id.0));
+    let query =
+        customer::table.left_join(address::table.on(same_id)).filter(customer::email.eq(&key)).limit(MAX_CUSTOMERS);
+    let known: Vec<(String, Option<AddressRow>)> =
+        load!(tx, query.select((customer::id, Option::<AddressRow>::as_select())))?;
+    let id = learned_id(&key);
+    let is_known = known.iter().any(|(customer, _)| *customer == id);
+    let mut stored: Vec<AddressRow> = known.into_iter().filter_map(|(_, address)| address).collect();
     // Every transaction updates these rows in this order, so that no two transactions deadlock.
     stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
     let mut is_kept = false;
@@ -125,20 +128,30 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     if is_kept {
         return Ok(());
     }
-    let id = learned_id(&key);
-    let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
-    let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
-    execute!(tx, insert)?;
-    // An import may have given the id to a customer with another email address.
-    let query = customer::table.find(&id).select(customer::email);
-    let owner: Option<String> = first!(tx, query)?;
-    if owner.as_deref() != Some(&key) {
-        return Ok(());
+    let is_new = !is_known && add_customer(tx, &id, name, &key)?;
+    if !is_new {
+        // An import may have given the id to a customer with another email address.
+        if !is_known && owner(tx, &id)?.as_ref() != Some(&key) {
+            return Ok(());
+        }
+        make_room(tx, &id)?;
     }
-    make_room(tx, &id)?;
     let row = AddressRow::new(&id, &destination.id, &destination.address);
     let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
     execute!(tx, insert.do_nothing()).map(drop)
+}
+
+/// Adds a customer without addresses. False if there is a customer with this id.
+fn add_customer(tx: &mut Tx<'_>, id: &str, name: &str, email: &str) -> QueryResult<bool> {
+    let values = (customer::id.eq(id), customer::name.eq(name), customer::email.eq(email));
+    let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
+    Ok(execute!(tx, insert)? == 1)
+}
+
+/// The email address of a customer.
+fn owner(tx: &mut Tx<'_>, id: &str) -> QueryResult<Option<String>> {
+    let query = customer::table.find(id).select(customer::email);
+    first!(tx, query)
 }
 
 /// Deletes addresses from orders until the customer has room for one more. The addresses with the smallest ids, in byte

@@ -17,7 +17,7 @@ pub struct SqlPlatformStore(pub Database);
 impl PlatformStore for SqlPlatformStore {
     fn find(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
         let id = id.clone();
-        self.0.run(ctx, Operation::read("platform.find"), move |tx| Ok(find(tx, &id)?))
+        self.0.run(ctx, Operation::read_one("platform.find"), move |tx| Ok(find(tx, &id)?))
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
@@ -32,7 +32,7 @@ impl PlatformStore for SqlPlatformStore {
         after: Option<Cursor>,
         limit: Limit,
     ) -> PortFuture<Page<PinnedPlatform>, Fault> {
-        self.0.run(ctx, Operation::read("platform.list"), move |tx| Ok(list(tx, after.as_ref(), limit)?))
+        self.0.run(ctx, Operation::read_one("platform.list"), move |tx| Ok(list(tx, after.as_ref(), limit)?))
     }
 
     fn remove(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault> {

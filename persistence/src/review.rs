@@ -57,14 +57,14 @@ impl ReviewStore for SqlReviewStore {
     }
 
     fn read(&self, ctx: &RequestContext, id: ReviewId) -> PortFuture<Option<Review>, Fault> {
-        self.0.run(ctx, Operation::read("review.read"), move |tx| {
+        self.0.run(ctx, Operation::read_one("review.read"), move |tx| {
             let row: Option<Row> = first!(tx, review::table.find(id.as_str()))?;
             Ok(row.map(Row::review).transpose()?)
         })
     }
 
     fn read_of_item(&self, ctx: &RequestContext, order: OrderId, line: LineId) -> PortFuture<Option<Review>, Fault> {
-        self.0.run(ctx, Operation::read("review.read_of_item"), move |tx| {
+        self.0.run(ctx, Operation::read_one("review.read_of_item"), move |tx| {
             let item = review::order_id.eq(order.as_str()).and(review::line_id.eq(&line.0));
             let row: Option<Row> = first!(tx, review::table.filter(item))?;
             Ok(row.map(Row::review).transpose()?)

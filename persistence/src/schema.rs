@@ -266,6 +266,7 @@ diesel::joinable!(stock -> variant (sku));
 diesel::allow_tables_to_appear_in_same_query!(variant, stock);
 diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
+diesel::allow_tables_to_appear_in_same_query!(payment_attempt, checkout);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_line);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_key, idempotency_binding);
 diesel::allow_tables_to_appear_in_same_query!(delivery, destination);

@@ -20,7 +20,7 @@ pub struct SqlKeyStore(pub Database);
 
 impl KeyStore for SqlKeyStore {
     fn keys(&self, ctx: &RequestContext) -> PortFuture<Vec<SigningKey>, Fault> {
-        self.0.run(ctx, Operation::read("signing.keys"), |tx| Ok(keys(tx)?))
+        self.0.run(ctx, Operation::read_one("signing.keys"), |tx| Ok(keys(tx)?))
     }
 
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault> {

@@ -1,11 +1,27 @@
 //! Stock rows, locked in SKU order so that two checkouts cannot deadlock.
 
 use diesel::prelude::*;
-use domain::stock::{Demand, StockLevel};
+use diesel::result::Error;
+use diesel::sql_types::Text;
+use domain::catalog::Sku;
+use domain::stock::{Demand, StockChange, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Tx, bytewise, execute, load, lock_all, update};
+use crate::database::{Statement, Tx, load};
 use crate::schema::stock;
+
+/// $1 the units of each SKU as a JSON object, $2 and $3 what is added to `on_hand` and `held` for each unit.
+const CHANGE_ON_SQLITE: &str = "\
+    UPDATE stock SET on_hand = on_hand + $2 * d.value, held = held + $3 * d.value FROM json_each($1) d \
+    WHERE sku = d.key AND on_hand - held >= $3 * d.value RETURNING sku";
+
+/// The subquery locks the rows in SKU order before one of them is changed. The condition on the available units holds
+/// for the locked row, because Postgres checks it again if the row was changed during the wait for the lock.
+const CHANGE_ON_POSTGRES: &str = "\
+    UPDATE stock t SET on_hand = t.on_hand + $2 * d.units, held = t.held + $3 * d.units FROM ( \
+      SELECT s.sku, CAST(u.value AS BIGINT) AS units FROM json_each_text(CAST($1 AS JSON)) u \
+      JOIN stock s ON s.sku = u.key ORDER BY s.sku COLLATE \"C\" FOR UPDATE OF s) d \
+    WHERE t.sku = d.sku AND t.on_hand - t.held >= $3 * d.units RETURNING t.sku";
 
 /// The current levels of every SKU in `demand`, without a lock.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
@@ -15,39 +31,22 @@ pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
-/// Returns the stock levels of every SKU in `demand`. On Postgres the rows are locked until the transaction ends; on
-/// SQLite the transaction already holds the only write lock.
-///
-/// A caller locks stock rows as late as possible before its commit, because many transactions wait for the same rows.
-pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
-    let skus: Vec<&str> = demand.keys().map(|sku| sku.as_str()).collect();
-    let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((
-        stock::sku,
-        stock::on_hand,
-        stock::held,
-    ));
-    let rows: Vec<(String, i64, i64)> = lock_all!(tx, query)?;
-    rows.into_iter().map(level).collect()
-}
-
-/// Locks the stock rows and returns their current levels, like [`lock`]. `read` are the levels that this transaction
-/// has read without a lock. On SQLite they cannot have changed since, and are returned.
-pub(crate) fn lock_again(tx: &mut Tx<'_>, demand: &Demand, read: Vec<StockLevel>) -> QueryResult<Vec<StockLevel>> {
-    match tx {
-        Tx::Sqlite(_) => Ok(read),
-        Tx::Postgres(_) => lock(tx, demand),
-    }
-}
-
 fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
     Ok(StockLevel { sku: sku(&id)?, on_hand, held })
 }
 
-pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
-    for level in levels {
-        let change = update(stock::table.find(level.sku.as_str()))
-            .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
-        execute!(tx, change)?;
-    }
-    Ok(())
+/// Changes the stock of every SKU in `demand`, and returns the SKUs that were changed. A hold changes a SKU only if all
+/// of its demanded units are available. If it returns fewer SKUs than `demand` has, the caller must release them.
+///
+/// A caller changes the stock as late as possible before its commit, because many transactions wait for the same rows.
+pub(crate) fn change(tx: &mut Tx<'_>, demand: &Demand, change: StockChange) -> QueryResult<Vec<Sku>> {
+    let (on_hand, held) = change.per_unit();
+    let units = serde_json::to_string(demand).map_err(|error| Error::SerializationError(error.into()))?;
+    let text = match tx {
+        Tx::Sqlite(_) => CHANGE_ON_SQLITE,
+        Tx::Postgres(_) => CHANGE_ON_POSTGRES,
+    };
+    let change = Statement::<Text>::new(text).text(&units).bigint(on_hand).bigint(held);
+    let changed: Vec<String> = load!(tx, change)?;
+    changed.iter().map(|changed| sku(changed)).collect()
 }

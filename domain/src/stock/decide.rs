@@ -1,46 +1,36 @@
-//! The rules for holding, taking and releasing stock. They are pure functions that return the changed levels.
+//! The rules for holding, taking and releasing stock.
 
 use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
 
-/// Holds all of `demand` or nothing. Returns the changed levels in SKU order. `None` if a SKU has fewer available units
-/// than are demanded.
-pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Option<Vec<StockLevel>> {
-    let mut wanted = demand.iter();
-    let is_covered = wanted.all(|(sku, units)| *units <= available(levels, sku));
-    is_covered.then(|| change_levels(demand, levels, |level, units| level.held += units))
+/// A change of the stock by the units of a demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StockChange {
+    /// Units are held for a checkout. Only available units can be held.
+    Hold,
+    /// Held units leave the stock for a placed order.
+    Take,
+    /// Held units become available again.
+    Release,
 }
 
-/// Removes held units from the stock for a placed order. Returns the changed levels in SKU order.
-pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
-    change_levels(demand, levels, |level, units| {
-        level.held -= units;
-        level.on_hand -= units;
-    })
+impl StockChange {
+    /// The numbers that are added to the units on hand and to the held units, for each demanded unit.
+    pub const fn per_unit(self) -> (i64, i64) {
+        match self {
+            Self::Hold => (0, 1),
+            Self::Take => (-1, -1),
+            Self::Release => (0, -1),
+        }
+    }
 }
 
-/// Releases held units, so that other checkouts can hold them. Returns the changed levels in SKU order.
-pub fn release(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
-    change_levels(demand, levels, |level, units| level.held -= units)
-}
-
-/// The levels of the demanded SKUs, each changed by its demanded units.
-fn change_levels(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel, i64)) -> Vec<StockLevel> {
-    demand
-        .iter()
-        .filter_map(|(sku, units)| {
-            let mut level = find(levels, sku)?.clone();
-            change(&mut level, *units);
-            Some(level)
-        })
-        .collect()
+/// Whether all of `demand` can be held.
+pub fn is_covered(demand: &Demand, levels: &[StockLevel]) -> bool {
+    demand.iter().all(|(sku, units)| *units <= available(levels, sku))
 }
 
 /// The units of a SKU that can still be held. Zero for a SKU that was never stocked.
 pub fn available(levels: &[StockLevel], sku: &Sku) -> i64 {
-    find(levels, sku).map_or(0, StockLevel::available)
-}
-
-fn find<'a>(levels: &'a [StockLevel], sku: &Sku) -> Option<&'a StockLevel> {
-    levels.iter().find(|level| level.sku == *sku)
+    levels.iter().find(|level| level.sku == *sku).map_or(0, StockLevel::available)
 }

@@ -19,7 +19,7 @@ use domain::money::Money;
 use domain::order::{self, OrderId};
 use domain::outbox::NotificationComposer;
 use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
-use domain::stock::{Demand, StockLevel, hold, release, take};
+use domain::stock::{StockChange, StockLevel, is_covered};
 
 use super::{CallingPlatform, queries, refuse, remember_destination};
 use crate::database::{Decided, Tx, TxError};
@@ -53,7 +53,7 @@ pub(super) fn begin(
     let demand = demand_of(&checkout.details.lines);
     // Read without a lock, so that a buyer for whom there is no stock left does not delay other buyers.
     let levels = stock::read(tx, &demand)?;
-    if hold(&demand, &levels).is_none() {
+    if !is_covered(&demand, &levels) {
         let version = checkout.version;
         return Ok(answer_short(tx, begin, checkout, &levels, version)?);
     }
@@ -72,18 +72,17 @@ pub(super) fn begin(
     completing.details.of_registered_platform = caller.registered;
     queries::save(tx, &completing)?;
 
-    let levels = stock::lock_again(tx, &demand, levels)?;
-    match hold(&demand, &levels) {
-        Some(held) => {
-            stock::write(tx, &held)?;
-            Ok(CompletionState::Claimed { checkout: completing, attempt })
-        }
-        // Another buyer was faster.
-        None => {
-            payment::discard(tx, &attempt.id)?;
-            Ok(answer_short(tx, begin, checkout, &levels, completing.version)?)
-        }
+    let held = stock::change(tx, &demand, StockChange::Hold)?;
+    if held.len() == demand.len() {
+        return Ok(CompletionState::Claimed { checkout: completing, attempt });
     }
+    // Another buyer was faster.
+    let partly =
+        demand.iter().filter(|(sku, _)| held.contains(sku)).map(|(sku, units)| (sku.clone(), *units)).collect();
+    stock::change(tx, &partly, StockChange::Release)?;
+    let levels = stock::read(tx, &demand)?;
+    payment::discard(tx, &attempt.id)?;
+    Ok(answer_short(tx, begin, checkout, &levels, completing.version)?)
 }
 
 /// Stores the checkout with messages about the missing stock, and the same checkout as the outcome of the key. `stored`
@@ -160,10 +159,8 @@ pub(super) fn settle(
     settlement: &Settlement,
     trace: TraceContext,
 ) -> Result<Outcome, TxError<Fault>> {
-    let (attempt, key) = payment::lock(tx, &settlement.attempt)?
-        .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;
-    let checkout = queries::lock(tx, &attempt.checkout)?
-        .ok_or_else(|| malformed(format!("{} of {} is gone", attempt.checkout, attempt.id)))?;
+    let ((attempt, key), checkout) = queries::lock_with_attempt(tx, &settlement.attempt)?
+        .ok_or_else(|| malformed(format!("{} was never recorded, or its checkout is gone", settlement.attempt)))?;
     let (owner, resource) = (checkout.owner.0.clone(), checkout.id.to_string());
     let key = KeyId { principal: &owner, operation: COMPLETE, resource: &resource, key: &key };
     if attempt.state.is_settled() {
@@ -177,8 +174,7 @@ pub(super) fn settle(
 
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
-    type StockChange = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
-    let (state, change_stock, outcome): (_, StockChange, _) = match &settlement.outcome {
+    let (state, change, outcome) = match &settlement.outcome {
         PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
             let state = match settlement.outcome {
                 PaymentOutcome::Authorized => AttemptState::Authorized,
@@ -189,19 +185,19 @@ pub(super) fn settle(
             orders::insert(tx, &order)?;
             remember_destination(tx, &checkout)?;
             outbox::enqueue(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
-            (state, take, Outcome::Checkout(checkout.completed(link, now)))
+            (state, StockChange::Take, Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(decline) => {
             let refused = checkout.payment_refused(&decline.reason, now);
-            (AttemptState::Declined, release, Outcome::Declined(refused))
+            (AttemptState::Declined, StockChange::Release, Outcome::Declined(refused))
         }
         PaymentOutcome::ActionRequired => {
             let escalated = checkout.buyer_required(now);
-            (AttemptState::Cancelled, release, Outcome::Checkout(escalated))
+            (AttemptState::Cancelled, StockChange::Release, Outcome::Checkout(escalated))
         }
         PaymentOutcome::NotAttempted => {
             let unpaid = checkout.payment_not_attempted(now);
-            (AttemptState::Cancelled, release, Outcome::Checkout(unpaid))
+            (AttemptState::Cancelled, StockChange::Release, Outcome::Checkout(unpaid))
         }
     };
     payment::transition(tx, &attempt.id, (attempt.state, state), Some(capture_due(now)))?;
@@ -215,7 +211,6 @@ pub(super) fn settle(
     } else {
         idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
     }
-    let levels = stock::lock(tx, &demand)?;
-    stock::write(tx, &change_stock(&demand, &levels))?;
+    stock::change(tx, &demand, change)?;
     Ok(outcome)
 }

@@ -52,11 +52,12 @@ impl CheckoutStore for SqlCheckoutStore {
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         let caller = CallingPlatform::of(ctx);
-        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.must_own(queries::find(tx, &id)?))
+        self.database.run(ctx, Operation::read_one("checkout.read"), move |tx| caller.must_own(queries::find(tx, &id)?))
     }
 
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault> {
-        self.database.run(ctx, Operation::read("checkout.read_page"), move |tx| Ok(queries::find_by_page(tx, &page)?))
+        self.database
+            .run(ctx, Operation::read_one("checkout.read_page"), move |tx| Ok(queries::find_by_page(tx, &page)?))
     }
 
     fn update(

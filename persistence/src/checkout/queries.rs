@@ -4,10 +4,12 @@ use diesel::prelude::*;
 use domain::checkout::{Checkout, CheckoutId, Status};
 use domain::clock::Timestamp;
 use domain::id::PageToken;
+use domain::payment::{Attempt, AttemptId};
 
 use super::rows::{CheckoutRow, FINAL, OPEN};
 use crate::database::{Tx, execute, first, load, lock, lock_free, update};
-use crate::schema::checkout;
+use crate::payment::AttemptRow;
+use crate::schema::{checkout, payment_attempt};
 use crate::stored::{malformed, millis};
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
@@ -27,6 +29,17 @@ pub(super) fn lock(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Check
     let query = checkout::table.find(id.as_str());
     let row: Option<CheckoutRow> = lock!(tx, query.select(CheckoutRow::as_select()))?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// Returns an attempt, the idempotency key of its completion, and its checkout. The attempt is locked first, then the
+/// checkout, until the transaction ends.
+pub(super) fn lock_with_attempt(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<((Attempt, String), Checkout)>> {
+    let of_attempt = checkout::id.eq(payment_attempt::checkout_id);
+    let query = payment_attempt::table.inner_join(checkout::table.on(of_attempt));
+    let query = query.filter(payment_attempt::id.eq(id.as_str()));
+    let row: Option<(AttemptRow, CheckoutRow)> =
+        lock!(tx, query.select((AttemptRow::as_select(), CheckoutRow::as_select())))?;
+    row.map(|(attempt, checkout)| Ok((attempt.into_attempt()?, checkout.try_into()?))).transpose()
 }
 
 pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Option<Checkout>> {

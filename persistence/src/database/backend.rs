@@ -9,11 +9,17 @@ use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::Text;
 
-use super::DatabaseUrl;
 use super::constant::{Constant, constant};
+use super::{DatabaseConfig, DatabaseUrl};
 
 /// A connection to the engine that the URL names.
-pub(super) enum Conn {
+pub(super) struct Conn {
+    engine: EngineConn,
+    /// The limits that the engine enforces unless a transaction sets others. `None` on a connection without limits.
+    limits: Option<Limits>,
+}
+
+enum EngineConn {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
@@ -95,15 +101,34 @@ pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// One `SELECT`, which needs no transaction.
+    ReadOne,
     Read,
     Write,
 }
 
+impl Mode {
+    pub(super) const fn writes(self) -> bool {
+        matches!(self, Self::Write)
+    }
+}
+
 /// The longest time of a statement and the longest wait for a lock, which the engine enforces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) statement: Duration,
     pub(super) lock: Duration,
+}
+
+impl Limits {
+    pub(super) const fn of(config: &DatabaseConfig) -> Self {
+        Self { statement: config.statement_timeout, lock: config.lock_timeout }
+    }
+
+    /// The limits of a transaction that must end within `remaining`.
+    pub(super) fn within(self, remaining: Duration) -> Self {
+        Self { statement: self.statement.min(remaining), lock: self.lock.min(remaining) }
+    }
 }
 
 /// The settings of each SQLite connection. `WAL` lets readers run beside the writer. `FULL` keeps an acknowledged order
@@ -149,8 +174,13 @@ fn existing_file(path: &Path) -> String {
     uri + "?mode=rw"
 }
 
-impl Conn {
-    pub(super) fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
+/// Rounded up, because a timeout of the engine before the deadline would be reported as contention.
+fn millis(limit: Duration) -> u128 {
+    limit.as_micros().div_ceil(1_000).max(1)
+}
+
+impl EngineConn {
+    fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
         match address {
             DatabaseUrl::Sqlite(path) => {
                 let mut conn = SqliteConnection::establish(&existing_file(path))?;
@@ -174,40 +204,69 @@ impl Conn {
             }
         }
     }
+}
 
-    /// Opens a transaction and sets `limits` in the engine, on Postgres in the same round trip as `BEGIN`. SQLite can
-    /// limit only waits for locks. Its statements are short because of their LIMIT and index.
-    pub(super) fn begin(&mut self, mode: Mode, limits: Limits) -> QueryResult<()> {
-        // Rounded up, because a timeout of the engine before the deadline would be reported as contention.
-        let millis = |limit: Duration| limit.as_micros().div_ceil(1_000).max(1);
+impl Conn {
+    /// Opens a connection without limits, for a migration.
+    pub(super) fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
+        Ok(Self { engine: EngineConn::open(address)?, limits: None })
+    }
+
+    /// Opens a connection on which the engine enforces `limits` from now on.
+    pub(super) fn open_with(address: &DatabaseUrl, limits: Limits) -> ConnectionResult<Self> {
+        let mut engine = EngineConn::open(address)?;
         let (statement, lock) = (millis(limits.statement), millis(limits.lock));
-        match self {
-            Self::Sqlite(conn) => {
-                conn.batch_execute(&format!("PRAGMA busy_timeout = {lock}"))?;
+        let set = match &mut engine {
+            EngineConn::Sqlite(conn) => conn.batch_execute(&format!("PRAGMA busy_timeout = {lock}")),
+            EngineConn::Postgres(conn) => {
+                conn.batch_execute(&format!("SET statement_timeout = {statement}; SET lock_timeout = {lock}"))
+            }
+        };
+        set.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(Self { engine, limits: Some(limits) })
+    }
+
+    /// Opens a transaction in which the engine enforces `limits`. On Postgres they are set in the same round trip as
+    /// `BEGIN`. SQLite can limit only waits for locks. Its statements are short because of their LIMIT and index.
+    pub(super) fn begin(&mut self, mode: Mode, limits: Limits) -> QueryResult<()> {
+        let (statement, lock) = (millis(limits.statement), millis(limits.lock));
+        match &mut self.engine {
+            EngineConn::Sqlite(conn) => {
+                // The setting outlives the transaction.
+                if self.limits != Some(limits) {
+                    self.limits = Some(limits);
+                    conn.batch_execute(&format!("PRAGMA busy_timeout = {lock}"))?;
+                }
                 // With BEGIN DEFERRED, a write after a read fails at once if another writer was faster.
-                let sql = if mode == Mode::Write { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
+                let sql = if mode.writes() { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
                 AnsiTransactionManager::begin_transaction_sql(conn, sql)
             }
-            Self::Postgres(conn) => {
+            EngineConn::Postgres(conn) => {
                 // All statements of a read see one snapshot, as on SQLite. A write locks the rows it decides by, and
                 // must see what was committed while it waited for the lock.
-                let level = match mode {
-                    Mode::Read => "REPEATABLE READ READ ONLY",
-                    Mode::Write => "READ COMMITTED READ WRITE",
+                let begin = match mode {
+                    Mode::ReadOne | Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                    Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
                 };
-                let sql = format!(
-                    "BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {statement}; \
-                     SET LOCAL lock_timeout = {lock}"
-                );
+                if self.limits == Some(limits) {
+                    return AnsiTransactionManager::begin_transaction_sql(conn, begin);
+                }
+                let sql =
+                    format!("{begin}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}");
                 AnsiTransactionManager::begin_transaction_sql(conn, &sql)
             }
         }
     }
 
+    /// Whether the engine enforces `limits` without a transaction that sets them.
+    pub(super) fn enforces(&self, limits: Limits) -> bool {
+        self.limits == Some(limits)
+    }
+
     pub(super) fn tx(&mut self) -> Tx<'_> {
-        match self {
-            Self::Sqlite(conn) => Tx::Sqlite(conn),
-            Self::Postgres(conn) => Tx::Postgres(conn),
+        match &mut self.engine {
+            EngineConn::Sqlite(conn) => Tx::Sqlite(conn),
+            EngineConn::Postgres(conn) => Tx::Postgres(conn),
         }
     }
 

@@ -61,7 +61,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         let outcome = self.begin_and_commit(conn, stage);
         // A read that fails for lack of space to sort does not show that writes fail.
         if let Err(RunError::Failed(fault)) = &outcome
-            && self.operation.mode == Mode::Write
+            && self.operation.mode.writes()
             && fault.kind() == FaultKind::StorageFull
         {
             self.database.0.room.ran_out(fault);
@@ -71,13 +71,13 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
 
     fn begin_and_commit(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
         let (ctx, op, mode, storage) = (self.ctx, self.operation.name, self.operation.mode, &self.database.0);
-        let (file, log) = (storage.file.0.as_ref().filter(|_| mode == Mode::Write), conn.log);
+        let (file, log) = (storage.file.0.as_ref().filter(|_| mode.writes()), conn.log);
         let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
-        let (remaining, config) = (ctx.deadline().remaining(), &storage.config);
-        let limits =
-            Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) };
+        let limits = Limits::of(&storage.config).within(ctx.deadline().remaining());
         ctx.check(op)?;
-        if let Err(error) = conn.begin(mode, limits) {
+        // One statement is a transaction of its own. Without BEGIN and COMMIT it is one round trip instead of three.
+        let is_alone = mode == Mode::ReadOne && conn.enforces(limits);
+        if !is_alone && let Err(error) = conn.begin(mode, limits) {
             return Err(self.before_commit(conn, error));
         }
         let mut ready_to_commit = || {
@@ -97,12 +97,17 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         let value = match ready_to_commit() {
             Ok(value) => value,
             Err(failure) => {
-                conn.roll_back();
+                if !is_alone {
+                    conn.roll_back();
+                }
                 return Err(failure);
             }
         };
+        if is_alone {
+            return Ok(value);
+        }
         let committed = {
-            let _under_way = (mode == Mode::Write).then(|| storage.commits.begin());
+            let _under_way = mode.writes().then(|| storage.commits.begin());
             conn.commit()
         };
         let unknown = |cause| RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(cause));
@@ -117,7 +122,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
                 Ok(value)
             }
             // A read has no effect that could be unknown.
-            Err(error) if mode == Mode::Read || refused_commit(&error) => Err(self.before_commit(conn, error)),
+            Err(error) if !mode.writes() || refused_commit(&error) => Err(self.before_commit(conn, error)),
             Err(error) => {
                 conn.do_not_reuse = true;
                 Err(unknown(classify(op, error)))

@@ -55,17 +55,13 @@ where
     S: MigrationSource<Sqlite> + MigrationSource<Pg>,
 {
     let mut conn = connect(&config.url)?;
-    if let Conn::Postgres(conn) = &mut conn {
+    if let Tx::Postgres(conn) = conn.tx() {
         let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
         conn.batch_execute(&lock).map_err(failed)?;
     }
     pending(&mut conn)?;
     // Postgres releases the advisory lock when the connection is closed.
-    match &mut conn {
-        Conn::Sqlite(conn) => run(steps, conn),
-        Conn::Postgres(conn) => run(steps, conn),
-    }
-    .map_err(failed)
+    on_backend!(conn.tx(), |conn| run(steps, conn)).map_err(failed)
 }
 
 /// Runs the missing steps and returns their number. Each step is one transaction, so a step that found a table in use

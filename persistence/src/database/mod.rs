@@ -9,6 +9,7 @@ mod classify;
 mod commit;
 mod commits;
 mod constant;
+mod insert;
 mod job;
 mod lease;
 mod lock_file;
@@ -37,6 +38,7 @@ pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, loc
 use commit::Transaction;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
+pub(crate) use insert::{MOST_ROWS, Prepared, insert_all};
 use job::{Job, RunningJob, WaitingCaller};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};
@@ -141,6 +143,10 @@ pub(crate) struct Operation {
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
         Self { name, mode: Mode::Read, repeatable: None }
+    }
+    /// A read whose body sends exactly one statement. The statement is its own transaction, so it needs one round trip.
+    pub(crate) const fn read_one(name: &'static str) -> Self {
+        Self { name, mode: Mode::ReadOne, repeatable: None }
     }
     pub(crate) const fn write(name: &'static str) -> Self {
         Self { name, mode: Mode::Write, repeatable: None }
@@ -317,7 +323,7 @@ impl Database {
     {
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
-            if operation.mode == Mode::Write {
+            if operation.mode.writes() {
                 database.takes_writes(operation.name)?;
             }
             let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();

@@ -8,7 +8,7 @@ use r2d2::{ManageConnection, Pool, PooledConnection};
 use slog::{Logger, debug, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::backend::{Conn, Mode};
+use super::backend::{Conn, Limits, Mode};
 use super::lock_file::{LockFile, LogFiles};
 use super::{DatabaseConfig, DatabaseUrl, Engine};
 
@@ -40,7 +40,7 @@ impl ConnectionPool {
             .connection_timeout(config.pool_wait)
             .test_on_check_out(true)
             .error_handler(Box::new(LogError(reachable.clone())))
-            .build_unchecked(Manager { url: config.url.clone(), file, reachable });
+            .build_unchecked(Manager { url: config.url.clone(), limits: Limits::of(config), file, reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
             // SQLite has one writer at a time. Writers queue for the only permit, because this queue is fair and the
@@ -56,7 +56,7 @@ impl ConnectionPool {
 
     pub(super) async fn permit(&self, mode: Mode) -> OwnedSemaphorePermit {
         let permits = match mode {
-            Mode::Read => &self.readers,
+            Mode::ReadOne | Mode::Read => &self.readers,
             Mode::Write => &self.writers,
         };
         match permits.clone().acquire_owned().await {
@@ -79,6 +79,7 @@ impl ConnectionPool {
 
 pub(super) struct Manager {
     url: DatabaseUrl,
+    limits: Limits,
     file: Option<Arc<LockFile>>,
     reachable: Arc<Reachable>,
 }
@@ -113,7 +114,7 @@ impl ManageConnection for Manager {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
-        let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
+        let conn = Conn::open_with(&self.url, self.limits).map_err(diesel::r2d2::Error::ConnectionError)?;
         // Checked after opening: if the connection opened another file, this check or the check of each write finds it.
         let bad = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
         if let Some(file) = &self.file {

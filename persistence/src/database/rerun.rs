@@ -15,7 +15,6 @@ use domain::context::{Deadline, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use slog::{crit, debug, info, warn};
 
-use super::backend::Mode;
 use super::classify;
 use super::commit::{RunError, Transaction};
 use super::job::Stage;
@@ -58,7 +57,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         for attempt in 1.. {
             let outcome = self.attempt(&mut conn, stage);
             let Err(RunError::Conflict(reason, fault)) = outcome else { return outcome };
-            if self.operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
+            if !self.operation.mode.writes() || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
             }
             info!(self.ctx.log(), "transaction retried"; "op" => self.operation.name, "reason" => reason,

@@ -62,13 +62,13 @@ where
 /// Claims a key, or reports its state. Waits for a claim of a transaction that is still open, within the engine's
 /// lock timeout. A transaction whose claim is refused must be rolled back.
 pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
-    if queries::insert_once(tx, claim, now)? {
-        return claimed_if_bound(tx, claim, now);
+    if let Some(is_bound) = binding::claim(tx, claim, now)? {
+        return Ok(claimed_if(is_bound));
     }
     match queries::find(tx, claim)? {
         Some(found) if found.outcome.is_some() && found.created_at <= millis(now - RETENTION) => {
             if queries::renew(tx, claim, now)? {
-                return claimed_if_bound(tx, claim, now);
+                return Ok(claimed_if(binding::bind(tx, claim, now)?));
             }
             // Another claim was faster, so its result counts.
             match state_of(queries::find(tx, claim)?, claim)? {
@@ -77,17 +77,13 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
             }
         }
         // The key was released between the insert and this read.
-        None if queries::insert_once(tx, claim, now)? => claimed_if_bound(tx, claim, now),
-        None => Ok(Claimed::InProgress),
+        None => Ok(binding::claim(tx, claim, now)?.map_or(Claimed::InProgress, claimed_if)),
         found => state_of(found, claim),
     }
 }
 
-fn claimed_if_bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
-    Ok(match binding::bind(tx, claim, now)? {
-        true => Claimed::New,
-        false => Claimed::Refused(KeyRefusal::Reused),
-    })
+fn claimed_if<O>(is_bound: bool) -> Claimed<O> {
+    if is_bound { Claimed::New } else { Claimed::Refused(KeyRefusal::Reused) }
 }
 
 /// Returns the state of a key without claiming it. `New` means that the key is free.

@@ -68,6 +68,6 @@ impl Import for SqlImport {
     }
 
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, domain::fault::Fault> {
-        self.0.run(ctx, Operation::read("import.is_empty"), |tx| Ok(checks::has_no_products(tx)?))
+        self.0.run(ctx, Operation::read_one("import.is_empty"), |tx| Ok(checks::has_no_products(tx)?))
     }
 }

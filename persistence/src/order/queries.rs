@@ -6,7 +6,7 @@ use domain::id::PageToken;
 use domain::order::{Order, OrderId};
 
 use super::rows::{self, EventRow, LineRow, OrderRow};
-use crate::database::{Tx, execute, first, load, lock, update};
+use crate::database::{Tx, execute, first, insert_all, load, lock, update};
 use crate::schema::{order_event, order_line, orders};
 
 /// The most events that are read for an order. Earlier releases stored one event more than the limit.
@@ -16,7 +16,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     let row = rows::OrderRow::new(order)?;
     execute!(tx, diesel::insert_into(orders::table).values(row))?;
     let lines = rows::line_rows(order);
-    execute!(tx, diesel::insert_into(order_line::table).values(lines))?;
+    insert_all!(tx, order_line::table, lines)?;
     append_events(tx, order, 0)
 }
 
@@ -62,9 +62,6 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
 
 /// Stores the events of the order from index `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
-    for event in rows::event_rows(order, first)? {
-        // One event is the usual case. Diesel would prepare an insert of several rows again for each run.
-        execute!(tx, diesel::insert_into(order_event::table).values(event))?;
-    }
-    Ok(())
+    let events = rows::event_rows(order, first)?;
+    insert_all!(tx, order_event::table, events)
 }

@@ -109,16 +109,20 @@ pub(crate) fn enqueue(
     let Some(event) = order.events.last() else { return Ok(()) };
     let sequence = order.events.len() - 1;
     let notifications = composer.compose(order, event, buyer).map_err(|error| malformed(error.to_string()))?;
-    for notification in notifications {
-        let endpoint = notification.content.endpoint();
-        let disabled = queries::ensure_endpoint(tx, &endpoint, notification.content.channel())?;
-        // No message overtakes an older message of the same order that is waiting for its next attempt.
-        let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &endpoint)? };
-        let due_at = older.unwrap_or(i64::MIN).max(millis(now));
-        let row = rows::new(order, sequence, &notification, caused_by, due_at)?;
-        queries::insert(tx, if disabled { row.dead(DISABLED, now) } else { row })?;
+    let to: Vec<_> = notifications.iter().map(|one| (one.content.endpoint(), one.content.channel())).collect();
+    if to.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let disabled = queries::ensure_endpoints(tx, &to)?;
+    let mut rows = Vec::with_capacity(to.len());
+    for (notification, (endpoint, _)) in notifications.iter().zip(&to) {
+        // No message overtakes an older message of the same order that is waiting for its next attempt.
+        let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, endpoint)? };
+        let due_at = older.unwrap_or(i64::MIN).max(millis(now));
+        let row = rows::new(order, sequence, notification, caused_by, due_at)?;
+        rows.push(if disabled.contains(endpoint) { row.dead(DISABLED, now) } else { row });
+    }
+    queries::insert(tx, &rows)
 }
 
 fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<Purged> {

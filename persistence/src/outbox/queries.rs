@@ -14,7 +14,7 @@ use domain::outbox::{
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend, update,
+    EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, insert_all, leases, load, lock, on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, malformed, millis, word};
@@ -100,20 +100,25 @@ impl NextEndpoint {
     }
 }
 
-pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
-    execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
+pub(super) fn insert(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> QueryResult<()> {
+    insert_all!(tx, messages::table, rows)
 }
 
-/// Returns whether the endpoint is disabled. Creates its row if there is none. Does not wait for the lock of the row.
-pub(super) fn ensure_endpoint(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
-    let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
-    let known: Option<Option<i64>> = first!(tx, query)?;
-    if known.is_none() {
-        let row = DestinationRow::new(to, channel);
-        let insert = diesel::insert_into(endpoints::table).values(row).on_conflict(endpoints::id).do_nothing();
-        execute!(tx, insert)?;
+/// Returns those of the endpoints that are disabled. Creates the rows of new endpoints. Does not wait for the lock of a
+/// row.
+pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> QueryResult<Vec<Endpoint>> {
+    let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
+    let query = endpoints::table.filter(endpoints::id.eq_any(ids)).limit(to.len() as i64);
+    let known: Vec<(String, Option<i64>)> = load!(tx, query.select((endpoints::id, endpoints::disabled_at)))?;
+    for (endpoint, channel) in to {
+        if !known.iter().any(|(id, _)| *id == endpoint.0) {
+            let row = DestinationRow::new(endpoint, *channel);
+            let insert = diesel::insert_into(endpoints::table).values(row).on_conflict(endpoints::id).do_nothing();
+            execute!(tx, insert)?;
+        }
     }
-    Ok(known.flatten().is_some())
+    let disabled = known.into_iter().filter(|(_, disabled_at)| disabled_at.is_some());
+    Ok(disabled.map(|(id, _)| Endpoint(id)).collect())
 }
 
 /// The latest due time of the order's pending messages to this endpoint.

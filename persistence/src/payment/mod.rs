@@ -17,7 +17,7 @@ use domain::payment::{
 
 use crate::database::{Database, Operation, Tx};
 
-pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
+pub(crate) use queries::{AttemptRow, capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
 
 /// The [`AttemptStore`] in the database.
@@ -119,7 +119,7 @@ impl SqlStoredInstruments {
     /// The credential of the instrument that `choice` names, if it is stored under the same handler.
     pub fn credential(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         let (id, handler) = (choice.instrument.id.clone(), choice.instrument.handler.0.clone());
-        let op = Operation::read("payment.stored_credential");
+        let op = Operation::read_one("payment.stored_credential");
         self.0.run(ctx, op, move |tx| Ok(queries::stored_credential(tx, &id, &handler)?))
     }
 }

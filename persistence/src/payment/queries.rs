@@ -27,7 +27,7 @@ const IS_HELD: &str = "state = 'authorized'";
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = attempts)]
-struct AttemptRow {
+pub(crate) struct AttemptRow {
     id: String,
     checkout_id: String,
     handler: String,
@@ -42,7 +42,7 @@ struct AttemptRow {
 
 impl AttemptRow {
     /// The attempt, and the idempotency key of its completion.
-    fn into_attempt(self) -> QueryResult<(Attempt, String)> {
+    pub(crate) fn into_attempt(self) -> QueryResult<(Attempt, String)> {
         let attempt = Attempt {
             id: id(&self.id)?,
             checkout: id(&self.checkout_id)?,
@@ -59,7 +59,6 @@ impl AttemptRow {
 
 /// Stores an attempt with a lease of `owned_for` for its owner.
 pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
-    let leased_until = lease(tx, owned_for)?;
     let values = (
         attempts::id.eq(attempt.id.as_str()),
         attempts::checkout_id.eq(attempt.checkout.as_str()),
@@ -71,7 +70,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
         attempts::claim_key.eq(claim_key),
         attempts::created_at.eq(millis(attempt.created_at)),
         attempts::due_at.eq(millis(attempt.created_at)),
-        attempts::leased_until.eq(leased_until),
+        attempts::leased_until.eq(lease(owned_for)),
     );
     execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
 }

@@ -197,7 +197,9 @@ pub fn instrument() -> Instrument {
     }
 }
 
-/// A claim by Alice with the fingerprint of the first request under this key.
+/// A claim by Alice with the fingerprint of the first request under this key. Whatever the caller of a test is, the
+/// principal is Alice, so a second write of a test needs another key, or its own principal:
+/// `KeyClaim { principal, ..claim(...) }`.
 pub fn claim(operation: &'static str, resource: &str, key: &str) -> KeyClaim {
     KeyClaim {
         principal: ALICE.to_owned(),

@@ -16,8 +16,10 @@ pub struct Recorded {
     /// Each statement that finds rows, with values that it was sent with. Both are as diesel shows them. Of values of one
     /// shape, the first and the last in the order of text are kept. They often have the earliest and the latest time.
     pub statements: BTreeMap<String, BTreeMap<Shape, BTreeSet<String>>>,
-    /// The names of all transactions that ended.
+    /// The names of all operations that ended.
     pub operations: BTreeSet<String>,
+    /// The operations that sent statements outside of a transaction, other than one `SELECT`.
+    pub loose: BTreeSet<String>,
 }
 
 impl Recorded {
@@ -38,6 +40,7 @@ impl Recorded {
             of_statement.values().flatten().for_each(|values| self.statement(statement, values));
         }
         self.operations.extend(other.operations.iter().cloned());
+        self.loose.extend(other.loose.iter().cloned());
     }
 }
 
@@ -53,6 +56,20 @@ thread_local! {
     /// The statements and the log lines of a transaction come from the thread that runs the transaction. It is a thread
     /// of the test's runtime, or the thread of the test.
     static CURRENT: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    /// The statements of the operation that this thread runs.
+    static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether these statements of one operation begin a transaction, or are one that needs none.
+fn are_safe(statements: &[String]) -> bool {
+    // The start of a test and a new connection send statements that belong to no operation.
+    let is_of_operation = |statement: &&String| {
+        ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb))
+            && !statement.contains("schema")
+    };
+    let of_operation: Vec<_> = statements.iter().filter(is_of_operation).collect();
+    let is_one_select = of_operation.len() <= 1 && of_operation.iter().all(|one| one.starts_with("SELECT"));
+    is_one_select || statements.iter().any(|statement| statement.starts_with("BEGIN"))
 }
 
 impl Recording {
@@ -86,6 +103,7 @@ fn instrumentation() -> Option<Box<dyn Instrumentation>> {
             let text = query.to_string();
             let (statement, values) = text.split_once(" -- binds:").unwrap_or((&text, "[]"));
             recording.recorded().statement(statement.trim(), values.trim());
+            STATEMENTS.with_borrow_mut(|statements| statements.push(statement.trim().to_owned()));
         }
     }))
 }
@@ -110,7 +128,11 @@ struct Names<'r>(&'r Recording);
 impl Serializer for Names<'_> {
     fn emit_arguments(&mut self, key: Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
         if key == "op" {
-            self.0.recorded().operations.insert(value.to_string());
+            let operation = value.to_string();
+            if !are_safe(&STATEMENTS.take()) {
+                self.0.recorded().loose.insert(operation.clone());
+            }
+            self.0.recorded().operations.insert(operation);
         }
         Ok(())
     }

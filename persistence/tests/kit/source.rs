@@ -5,7 +5,13 @@ use std::path::Path;
 
 /// Returns the names of all transactions (`module.verb`).
 pub fn operations() -> BTreeSet<String> {
-    let calls = ["Operation::read(", "Operation::write(", "Operation::repeatable_write(", "idempotency::once("];
+    let calls = [
+        "Operation::read(",
+        "Operation::read_one(",
+        "Operation::write(",
+        "Operation::repeatable_write(",
+        "idempotency::once(",
+    ];
     let found: BTreeSet<String> = calls.into_iter().flat_map(first_texts).collect();
     assert!(found.len() > 25, "{found:?}");
     found

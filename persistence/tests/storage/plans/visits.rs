@@ -75,7 +75,7 @@ fn wanted(statement: &str, values: &[Bound]) -> u64 {
 /// One value that is bound to a parameter.
 struct Bound {
     sql: String,
-    /// The length of a list.
+    /// The length of a list or of a JSON object.
     elements: u64,
 }
 
@@ -107,7 +107,12 @@ fn list(rest: &mut Rest<'_>) -> Vec<Bound> {
 fn value(rest: &mut Rest<'_>) -> Bound {
     let of = |sql: String| Bound { sql, elements: 0 };
     match rest.peek() {
-        Some('"') => of(quoted(&text(rest))),
+        Some('"') => {
+            let text = text(rest);
+            // A JSON object is a list of keys with their values.
+            let members = serde_json::from_str::<serde_json::Map<_, _>>(&text).map_or(0, |object| object.len());
+            Bound { sql: quoted(&text), elements: members as u64 }
+        }
         Some('[') => {
             rest.next();
             let elements = list(rest);
@@ -147,8 +152,8 @@ fn text(rest: &mut Rest<'_>) -> String {
     loop {
         match rest.next().expect("the end of a text") {
             '"' => return found,
-            // What an escaped character is does not matter to the number of rows.
-            '\\' => drop(rest.next()),
+            // Quotes are those of a JSON value. What another escaped character is does not matter to the number of rows.
+            '\\' => found.extend(rest.next().filter(|escaped| *escaped == '"')),
             other => found.push(other),
         }
     }
