@@ -73,7 +73,11 @@ impl<'a> Bare<'a> {
                 command.arg(scripts().join("sqlite_engine.py")).arg(scripts().join(format!("{}.sql", flow.name())));
                 command.arg(engine.file()).args([connections, seconds.to_string()]);
                 command.args([format!("doc={}", "x".repeat(DOCUMENT)), format!("id={checkout}")]);
-                Ok(sample(&process::output(&mut command)?)?.per_second)
+                let sample = sample(&process::output(&mut command)?)?;
+                if sample.failed > 0.0 {
+                    bail!("statements in xtask/bench/{}.sql change no row", flow.name());
+                }
+                Ok(sample.per_second)
             }
             Bare::Postgres { .. } => {
                 let output = self.pgbench(flow, &["-T", &seconds.to_string(), "-c", &connections, "-j", &threads])?;
