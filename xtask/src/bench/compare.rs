@@ -130,25 +130,34 @@ impl Bench {
 
 impl Comparison {
     fn print(&self) {
+        println!("{}", self.line());
+    }
+
+    fn line(&self) -> String {
         let [a, b] = &self.sides;
         let ratios = ratios(&rates(b), &rates(a));
-        let (least, most) =
-            ratios.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(*ratio), most.max(*ratio)));
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ratios.iter().copied().fold(0.0, f64::max);
         let [first, second] = [a, b].map(|side| median_of(side, |sample| sample.per_second));
-        let cpu = |of: fn(&Sample) -> f64| {
-            median(a.iter().zip(b).map(|(a, b)| for_each(b, of(b)) / for_each(a, of(a)).max(f64::MIN_POSITIVE)))
-        };
-        let mut line = format!(
-            "{:26} A {first:7.0}/s  B {second:7.0}/s  B / A {:.3} (least {least:.3}, most {most:.3})  CPU {:.3}",
-            self.name,
-            median(ratios),
-            cpu(|sample| sample.cpu)
-        );
-        if a.iter().any(|sample| sample.server_cpu > 0.0) {
-            line +=
-                &format!("  Postgres CPU {:.3}  WAL {:.3}", cpu(|sample| sample.server_cpu), cpu(|sample| sample.wal));
-        }
+        let (ratio, cpu) = (median(ratios), self.ratio_of(|sample| sample.cpu));
+        let (server_cpu, wal) = (self.ratio_of(|sample| sample.server_cpu), self.ratio_of(|sample| sample.wal));
         let failed: f64 = self.sides.iter().flatten().map(|sample| sample.failed).sum();
-        println!("{line}  failed {failed}");
+        format!(
+            "{:30} A {first:6.0}/s  B {second:6.0}/s  B / A {ratio:.3} (least {least:.3}, most {most:.3})  CPU {cpu}  \
+             Postgres CPU {server_cpu}  WAL {wal}  failed {failed}",
+            self.name
+        )
+    }
+
+    /// The median ratio of a figure for each purchase or read. A figure that is zero has no ratio.
+    fn ratio_of(&self, of: fn(&Sample) -> f64) -> String {
+        let [a, b] = &self.sides;
+        let pairs = a.iter().zip(b).filter(|(a, _)| of(a) > 0.0);
+        let ratios: Vec<f64> = pairs.map(|(a, b)| for_each(b, of(b)) / for_each(a, of(a))).collect();
+        if ratios.is_empty() { "-".to_owned() } else { format!("{:.3}", median(ratios)) }
     }
 }
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;
