@@ -1,3 +1,5 @@
+//! Tests of the ratios of two commits.
+
 use super::*;
 
 #[test]

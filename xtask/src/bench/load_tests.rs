@@ -1,3 +1,5 @@
+//! Tests of the result line of a load generator, and the bodies.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of the log of the server.
+
 use super::*;
 
 fn line(session: &str, application: &str, message: &str, detail: &str) -> String {

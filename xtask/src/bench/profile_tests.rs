@@ -1,3 +1,5 @@
+//! Tests of the counts of an operation.
+
 use super::*;
 
 fn entry(step: Step, sql: &str) -> Entry {

@@ -1,3 +1,5 @@
+//! Tests of the receiver of webhooks.
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 

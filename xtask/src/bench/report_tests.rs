@@ -1,3 +1,5 @@
+//! Tests of the tables and the goals.
+
 use std::time::Duration;
 
 use super::*;

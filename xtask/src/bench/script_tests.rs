@@ -1,3 +1,5 @@
+//! Tests of the script of a recorded purchase.
+
 use super::*;
 
 fn entry(step: Step, sql: &str, values: &[&str]) -> Entry {

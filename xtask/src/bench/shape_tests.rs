@@ -1,3 +1,5 @@
+//! Tests of the differences between two scripts.
+
 use super::*;
 use crate::bench::log::{Entry, Step};
 

@@ -1,3 +1,5 @@
+//! Tests of the medians and ratios.
+
 use super::*;
 
 #[test]

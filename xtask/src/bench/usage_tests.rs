@@ -1,3 +1,5 @@
+//! Tests of the figures from /proc.
+
 use super::*;
 
 #[test]
