@@ -104,23 +104,27 @@ impl Report {
     }
 
     fn webhooks(&self, text: &mut String) -> Result<()> {
-        let Webhooks { at_rest, sending } = &self.webhooks;
-        text.push_str(
-            "\n## Webhooks\n\nPurchases on Postgres. *At rest*: the receiver has asked the shop to wait, so the messages \
-             pile up. *Sending*: the receiver takes every webhook at once. *Left* is the number of messages that are not \
-             sent when the load ends.\n\n\
-             | connections | at rest /s | sending /s | ratio | left | all sent after |\n|--:|--:|--:|--:|--:|--:|\n",
-        );
+        let sending: Vec<Sample> = self.webhooks.sending.iter().map(|run| run.sample).collect();
         writeln!(
             text,
-            "| {} | {:.0} | {:.0} | {:.0} % | {:.0} | {:.0} ms |",
-            super::webhooks::CONNECTIONS,
-            median(rates(at_rest)),
-            median(sending.iter().map(|run| run.sample.per_second)),
-            self.webhooks.ratio() * 100.0,
-            median(sending.iter().map(|run| run.left as f64)),
-            self.webhooks.sent_after_ms(),
+            "\n## Webhooks\n\nPurchases on Postgres with {} connections. *At rest*: the receiver has asked the shop to wait, so \
+             the messages pile up. *Sending*: the receiver takes every webhook at once. *Left* is the number of messages \
+             that are not sent when the load ends.\n\n\
+             | sender | purchases /s | ratio | shop CPU | Postgres CPU | WAL | left | all sent after |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|",
+            super::webhooks::CONNECTIONS
         )?;
+        let costs = |samples: &[Sample]| {
+            let [rate, wal] = [median(rates(samples)), median_of(samples, |s| for_each(s, s.wal))];
+            let [shop, server] = [thousand(samples, |s| s.cpu), thousand(samples, |s| s.server_cpu)];
+            (format!("{rate:.0}"), format!("{shop:.2} s | {server:.2} s | {wal:.0} bytes"))
+        };
+        let (rate, figures) = costs(&self.webhooks.at_rest);
+        writeln!(text, "| at rest | {rate} |  | {figures} |  |  |")?;
+        let (rate, figures) = costs(&sending);
+        let left = median(self.webhooks.sending.iter().map(|run| run.left as f64));
+        let (ratio, after) = (self.webhooks.ratio() * 100.0, self.webhooks.sent_after_ms());
+        writeln!(text, "| sending | {rate} | {ratio:.0} % | {figures} | {left:.0} | {after:.0} ms |")?;
         Ok(())
     }
 
@@ -195,12 +199,12 @@ impl Cell {
 
     /// The CPU time in seconds of the shop for 1,000 purchases or reads.
     pub fn shop_cpu(&self) -> f64 {
-        median_of(&self.shop, |sample| for_each(sample, sample.cpu) * 1000.0)
+        thousand(&self.shop, |sample| sample.cpu)
     }
 
     /// The CPU time in seconds of the Postgres server for 1,000 purchases or reads.
     pub fn server_cpu(&self) -> f64 {
-        median_of(&self.shop, |sample| for_each(sample, sample.server_cpu) * 1000.0)
+        thousand(&self.shop, |sample| sample.server_cpu)
     }
 
     fn on_postgres(&self, figure: String) -> String {
@@ -226,6 +230,11 @@ impl Webhooks {
     pub fn sent_after_ms(&self) -> f64 {
         self.sending.iter().map(|run| run.sent_after.as_millis() as f64).fold(0.0, f64::max)
     }
+}
+
+/// The median of a figure for 1,000 purchases or reads.
+fn thousand(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+    median_of(samples, |sample| for_each(sample, of(sample)) * 1000.0)
 }
 
 /// Millions of bytes.

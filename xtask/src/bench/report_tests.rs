@@ -53,7 +53,8 @@ fn tables_and_goals_show_the_figures() {
     for row in [
         "| Postgres | purchase | 8 | 80 | 100 | 80 % | 1.0 ms | 12.0 ms | 1.00 s | 4.00 s | 7 bytes |",
         "| SQLite | purchase | 8 | 80 | 100 | 80 % | 1.0 ms | 12.0 ms | 1.00 s |  |  |",
-        "| 8 | 80 | 60 | 75 % | 3 | 1500 ms |",
+        "| at rest | 80 |  | 1.00 s | 4.00 s | 7 bytes |  |  |",
+        "| sending | 60 | 75 % | 1.00 s | 4.00 s | 7 bytes | 3 | 1500 ms |",
         "| Postgres | purchase | 40 | 1.0 ms | 12.0 ms |",
         "| SQLite | 40 ms | 72 MB | 92 MB |",
         "| purchase of bare Postgres, 8 connections: at least 75 % | 80.0 % | yes |",
