@@ -17,8 +17,8 @@ const APPLICATION: usize = 22;
 /// What the server did with a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Prepared it.
-    Parse { is_named: bool },
+    /// Prepared it. Diesel sends a message for it and waits, also if the statement has no name.
+    Parse,
     /// Planned it.
     Bind,
     /// Ran a prepared statement.
@@ -73,7 +73,7 @@ fn entry(message: &str, detail: &str) -> Option<Entry> {
     let (step, sql) = rest.split_once(": ")?;
     let step = match step.split_once(' ').unwrap_or((step, "")) {
         ("statement", _) => Step::Simple,
-        ("parse", name) => Step::Parse { is_named: name != "<unnamed>" },
+        ("parse", _) => Step::Parse,
         ("bind", _) => Step::Bind,
         ("execute", _) => Step::Execute,
         _ => return None,

@@ -44,7 +44,7 @@ fn transactions_of_two_sessions_are_returned_in_the_order_of_their_ends() {
         vec!["SELECT 5"],
     ];
     assert_eq!(sql, expected);
-    assert_eq!(transactions[1][1].step, Step::Parse { is_named: true });
+    assert_eq!(transactions[1][1].step, Step::Parse);
     assert_eq!(
         transactions[1][3],
         Entry { step: Step::Execute, sql: select.to_owned(), parameters: vec![Some("x".to_owned())], ms: 0.5 }

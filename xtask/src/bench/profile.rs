@@ -16,7 +16,7 @@ pub struct Count {
     /// The statements, without those that begin and end a transaction.
     pub statements: usize,
     /// The messages to the server that the shop waits for: each statement, each start and end of a transaction, and
-    /// each preparation of a named statement.
+    /// each preparation of a statement.
     pub round_trips: usize,
     /// How often the server parsed a statement with parameters.
     pub parses: usize,
@@ -28,11 +28,10 @@ impl Count {
     fn add(&mut self, operation: &Operation) {
         let count = |is: &dyn Fn(&Entry) -> bool| operation.transaction.iter().filter(|entry| is(entry)).count();
         let is_run = |entry: &Entry| matches!(entry.step, Step::Execute | Step::Simple);
-        let named = Step::Parse { is_named: true };
         self.transactions += 1;
         self.statements += count(&|entry| is_run(entry) && !entry.is_boundary());
-        self.round_trips += count(&|entry| is_run(entry) || entry.step == named);
-        self.parses += count(&|entry| matches!(entry.step, Step::Parse { .. }));
+        self.round_trips += count(&|entry| is_run(entry) || entry.step == Step::Parse);
+        self.parses += count(&|entry| entry.step == Step::Parse);
         self.ms += operation.transaction.iter().map(|entry| entry.ms).sum::<f64>();
     }
 }
@@ -57,13 +56,18 @@ pub fn counts(operations: &[Operation]) -> Vec<Count> {
 }
 
 impl Bench {
-    /// Prints the table for a shop of this source tree.
+    /// Prints the table for a shop of this source tree, and the statements that a warm shop prepares.
     pub fn profile(&self) -> Result<()> {
         let (_engine, recording) = self.recording()?;
         recording.warn_of_differences()?;
         let mut text = String::new();
         write(&recording, &mut text)?;
         println!("{text}");
+        for Operation { name, transaction } in &recording.of_two_products {
+            for entry in transaction.iter().filter(|entry| entry.step == Step::Parse) {
+                println!("{name} prepares again, or first on its connection: {}", entry.sql);
+            }
+        }
         Ok(())
     }
 }
