@@ -146,7 +146,8 @@ fn awaited_in(source: &Source, is_write: &dyn Fn(&str, &str) -> bool) -> Vec<Vio
 /// Whether a method of a store may change stored data: unless it shows that it only reads, it may.
 fn writes_something(method: &Function<'_>) -> bool {
     let has = |text: &str| code::contain(method.body, text);
-    !has("Operation::read(") || WRITES.iter().any(|text| has(text))
+    let reads = has("Operation::read(") || has("Operation::read_one(");
+    !reads || WRITES.iter().any(|text| has(text))
 }
 
 /// The parameters and fields that hold a port, each with the port, such as `name: Arc<dyn Port>` or `name: &impl Port`.
