@@ -44,18 +44,20 @@ pub(super) fn record<E>(
             records.push(Recorded::Stale(stale));
             continue;
         }
-        let step = next_step(message, outcome, endpoint.streak()?, now);
-        if step == NextStep::End(MessageState::Delivered) {
-            ended.push(message);
-            records.push(Recorded::Ended(MessageState::Delivered));
-        } else {
-            records.push(take_step(tx, message, outcome, step.clone(), now)?);
+        match next_step(message, outcome, endpoint.streak()?, now) {
+            NextStep::End(MessageState::Delivered) => {
+                ended.push(message);
+                records.push(Recorded::Ended(MessageState::Delivered));
+            }
+            NextStep::Disable => {
+                // Delivered messages are ended first, because the others of the endpoint become dead letters.
+                end(tx, &std::mem::take(&mut ended), MessageState::Delivered, None, now)?;
+                records.push(disable(tx, message, error_of(outcome), now)?);
+                states = queries::claim_states(tx, &ids)?;
+            }
+            step => records.push(take_step(tx, message, outcome, step, now)?),
         }
         record_health(tx, endpoint, outcome, now)?;
-        if step == NextStep::Disable {
-            // Other messages of these attempts may have ended with the endpoint.
-            states = queries::claim_states(tx, &ids)?;
-        }
     }
     end(tx, &ended, MessageState::Delivered, None, now)?;
     Ok(records)
@@ -82,6 +84,14 @@ fn end(
     Ok(())
 }
 
+/// The error of a failed attempt.
+fn error_of(outcome: &SendOutcome) -> Option<&str> {
+    match outcome {
+        SendOutcome::Failed(failure) => Some(failure.reason.as_str()),
+        SendOutcome::Received(_) | SendOutcome::Interrupted => None,
+    }
+}
+
 fn take_step(
     tx: &mut Tx<'_>,
     message: &OutboxMessage,
@@ -89,10 +99,7 @@ fn take_step(
     step: NextStep,
     now: Timestamp,
 ) -> QueryResult<Recorded> {
-    let error = match outcome {
-        SendOutcome::Failed(failure) => Some(failure.reason.as_str()),
-        SendOutcome::Received(_) | SendOutcome::Interrupted => None,
-    };
+    let error = error_of(outcome);
     let (at, attempts) = match step {
         NextStep::End(state) => {
             end(tx, &[message], state, error, now)?;
