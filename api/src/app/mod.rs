@@ -147,7 +147,7 @@ impl App {
         let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore(database.clone()));
         let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore(database.clone()));
         let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore(database.clone()));
-        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore(database.clone()));
+        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore::new(database.clone()));
         let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore(database.clone()));
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));

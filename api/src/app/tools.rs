@@ -42,7 +42,7 @@ impl Tools {
         let keys = key_store(config, &database)?;
         Ok(Self {
             platforms: Arc::new(SqlPlatformStore(database.clone())),
-            outbox: Arc::new(SqlOutboxStore(database)),
+            outbox: Arc::new(SqlOutboxStore::new(database)),
             has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,

@@ -161,6 +161,13 @@ pub struct ClaimTerms {
     pub reach: EndpointHealth,
 }
 
+impl ClaimTerms {
+    /// Whether one claim with these terms can serve the caller of the other terms too.
+    pub fn joins(&self, other: &Self) -> bool {
+        (self.lease, self.per_endpoint, self.reach) == (other.lease, other.per_endpoint, other.reach)
+    }
+}
+
 /// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {

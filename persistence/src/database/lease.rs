@@ -124,6 +124,29 @@ const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
 /// Not `now()`, because that is the time at which the transaction began: a wait for a lock would shorten the lease.
 const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
+/// The time at which Postgres received the statement, which an index can be searched for. A lease that ends while the
+/// statement waits for a lock still counts.
+const POSTGRES_AT_BEGIN: &str = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)";
+
+/// The text of a [`Statement`](super::Statement) for each engine, in which `{now}` is the time of the engine's clock.
+pub(crate) struct Timed {
+    pub(crate) sqlite: String,
+    pub(crate) postgres: String,
+}
+
+impl Timed {
+    pub(crate) fn new(sqlite: &str, postgres: &str) -> Self {
+        Self { sqlite: sqlite.replace("{now}", SQLITE), postgres: postgres.replace("{now}", POSTGRES_AT_BEGIN) }
+    }
+
+    pub(crate) fn text(&self, tx: &Tx<'_>) -> &str {
+        match tx {
+            Tx::Sqlite(_) => &self.sqlite,
+            Tx::Postgres(_) => &self.postgres,
+        }
+    }
+}
+
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
     match tx {
         Tx::Sqlite(conn) => select(constant::<EngineMillis>(SQLITE)).get_result(*conn),

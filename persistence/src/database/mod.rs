@@ -5,6 +5,7 @@
 //! deadline. Each fault says exactly whether the transaction took effect: see [`commit`].
 
 mod backend;
+mod batch;
 mod classify;
 mod commit;
 mod commits;
@@ -35,12 +36,13 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
+pub(crate) use batch::{Batch, Done};
 use commit::Transaction;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 pub(crate) use insert::{MOST_ROWS, Prepared, insert_all};
 use job::{Job, RunningJob, WaitingCaller};
-pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
+pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;

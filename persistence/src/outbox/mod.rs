@@ -3,9 +3,14 @@
 //! The row of an endpoint is always locked before its messages, so that claims and records wait for each other and
 //! never deadlock. A transaction that stores an order only adds rows, and waits for no lock.
 
+mod claim;
 mod operators;
 mod queries;
+mod record;
 mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::PortFuture;
 use domain::clock::Timestamp;
@@ -14,28 +19,53 @@ use domain::customer::Buyer;
 use domain::fault::Fault;
 use domain::order::Order;
 use domain::outbox::{
-    Channel, ClaimTerms, Claimed, Endpoint, EndpointSummary, FailureStreak, Finality, MAX_ATTEMPTS, MessageFilter,
-    MessageState, MessageSummary, NextStep, NotificationComposer, OutboxMessage, OutboxStore, Purged, Receipt,
-    Recorded, Selection, SendOutcome, endpoint_backoff, next_step,
+    Channel, ClaimTerms, Claimed, Endpoint, EndpointSummary, MessageFilter, MessageSummary, NotificationComposer,
+    OutboxMessage, OutboxStore, Purged, Recorded, Selection, SendOutcome,
 };
 use domain::page::{Cursor, Limit, Page};
 
-use crate::database::{Database, Operation, Tx, TxError, engine_now};
+use crate::database::{Batch, Database, Done, Operation, Tx};
 use crate::stored::{malformed, millis};
 
-/// The most pending messages that become dead letters in the transaction that disables their endpoint. A longer
-/// transaction would delay purchases. The purge makes the other pending messages dead letters.
-const ENDED_AT_ONCE: u32 = 500;
+/// The longest time to release the lease of a message whose claim has no caller any more.
+const TIME_TO_RELEASE: Duration = Duration::from_secs(5);
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
-/// The [`OutboxStore`] in the database.
-pub struct SqlOutboxStore(pub Database);
+/// The [`OutboxStore`] in the database. Claims that wait at the same time are one transaction, and so are records. A
+/// process runs one of these transactions at a time, because all of them lock the rows of the same endpoints.
+pub struct SqlOutboxStore {
+    database: Database,
+    claims: Arc<Batch<(Channel, ClaimTerms), Claimed>>,
+    records: Arc<Batch<(OutboxMessage, SendOutcome), Recorded>>,
+}
+
+impl SqlOutboxStore {
+    pub fn new(database: Database) -> Self {
+        let leader = Arc::default();
+        Self { database, claims: Arc::new(Batch::new(Arc::clone(&leader))), records: Arc::new(Batch::new(leader)) }
+    }
+}
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
-        let op = Operation::write("outbox.claim");
-        self.0.run(ctx, op, move |tx| claim(tx, channel, terms))
+        let (database, ctx, claims) = (self.database.clone(), ctx.clone(), Arc::clone(&self.claims));
+        Box::pin(async move {
+            let joins = |(other, others): &(Channel, ClaimTerms)| *other == channel && others.joins(&terms);
+            let run = |calls: Vec<_>| {
+                let op = Operation::write("outbox.claim");
+                database.run(&ctx, op, move |tx| claim::claim(tx, channel, terms, calls.len()))
+            };
+            let Done { result, unclaimed } = claims.call((channel, terms), joins, run).await?;
+            // The leases of these messages would keep every other worker away.
+            for message in unclaimed.into_iter().filter_map(|claimed| claimed.message) {
+                let op = Operation::write("outbox.record");
+                let ctx = ctx.must_finish(TIME_TO_RELEASE);
+                let attempts = vec![(message, SendOutcome::Interrupted)];
+                database.run(&ctx, op, move |tx| record::record(tx, &attempts, terms.now)).await?;
+            }
+            Ok(result)
+        })
     }
 
     fn record(
@@ -45,8 +75,15 @@ impl OutboxStore for SqlOutboxStore {
         outcome: SendOutcome,
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault> {
-        let message = message.clone();
-        self.0.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
+        let (database, ctx, records) = (self.database.clone(), ctx.clone(), Arc::clone(&self.records));
+        let attempt = (message.clone(), outcome);
+        Box::pin(async move {
+            let run = |attempts: Vec<_>| {
+                let op = Operation::write("outbox.record");
+                database.run(&ctx, op, move |tx| record::record(tx, &attempts, now))
+            };
+            records.call(attempt, |_| true, run).await.map(|done| done.result)
+        })
     }
 
     fn list(
@@ -57,11 +94,11 @@ impl OutboxStore for SqlOutboxStore {
         limit: Limit,
     ) -> PortFuture<Page<MessageSummary>, Fault> {
         let op = Operation::read("outbox.list");
-        self.0.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
     }
 
     fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
-        self.0.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
+        self.database.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
     }
 
     fn endpoints(
@@ -71,17 +108,17 @@ impl OutboxStore for SqlOutboxStore {
         limit: Limit,
     ) -> PortFuture<Page<EndpointSummary>, Fault> {
         let op = Operation::read("outbox.endpoints");
-        self.0.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
     }
 
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.retry");
-        self.0.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
     }
 
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.give_up");
-        self.0.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
     fn forget(
@@ -92,7 +129,7 @@ impl OutboxStore for SqlOutboxStore {
         limit: u32,
     ) -> PortFuture<Purged, Fault> {
         let op = Operation::write("outbox.purge");
-        self.0.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
     }
 }
 
@@ -134,97 +171,4 @@ fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32)
     }
     cleared.forgotten = queries::forget(tx, before, dead_before, limit - cleared.total())?;
     Ok(cleared)
-}
-
-fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed, TxError<Fault>> {
-    /// The most times that one claim chooses an endpoint and a message. A choice yields no message if another instance
-    /// took the endpoint first, or if the message has no attempts left and becomes a dead letter. The next pass
-    /// continues.
-    const MOST_CHOICES: usize = 10;
-    let mut claim = Claimed::default();
-    for _ in 0..MOST_CHOICES {
-        let at = engine_now(tx)?;
-        let Some(chosen) = queries::next_endpoint(tx, channel, &terms, at)? else { break };
-        // Counted again under the lock of the endpoint, because the choice saw only what was committed before the lock.
-        if queries::count_leases(tx, &chosen.id, at)? >= chosen.max_leases(&terms) {
-            continue;
-        }
-        let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
-        let error = if found.attempts() >= MAX_ATTEMPTS {
-            found.last_error.clone().unwrap_or_else(|| "no attempt ended".to_owned())
-        } else {
-            match found.clone().claimed(chosen.health()) {
-                Ok(message) => {
-                    queries::grant(tx, vec![found.id.clone()], terms.lease)?;
-                    queries::set_served(tx, &chosen.id, terms.now)?;
-                    claim.message = Some(message);
-                    break;
-                }
-                // Only the message that cannot be read ends. Later messages of the endpoint are sent.
-                Err(error) => rows::unreadable_row(&error),
-            }
-        };
-        queries::end(tx, &found.id, MessageState::Dead, Some(&error), terms.now)?;
-        if let Some(summary) = found.summary()? {
-            claim.given_up.push(MessageSummary { state: MessageState::Dead, last_error: Some(error), ..summary });
-        }
-    }
-    Ok(claim)
-}
-
-fn record(
-    tx: &mut Tx<'_>,
-    message: &OutboxMessage,
-    outcome: &SendOutcome,
-    now: Timestamp,
-) -> Result<Recorded, TxError<Fault>> {
-    let endpoint = queries::lock_endpoint(tx, &message.content.endpoint().0)?;
-    if let Some(stale) = queries::stale(tx, message)? {
-        return Ok(Recorded::Stale(stale));
-    }
-    let error = match outcome {
-        SendOutcome::Failed(failure) => Some(failure.reason.as_str()),
-        SendOutcome::Received(_) | SendOutcome::Interrupted => None,
-    };
-    let recorded = match next_step(message, outcome, endpoint.streak()?, now) {
-        NextStep::End(state) => {
-            queries::end(tx, message.id.as_str(), state, error, now)?;
-            queries::release_newer(tx, message.id.as_str(), message.order.as_str(), &endpoint.id, now)?;
-            Recorded::Ended(state)
-        }
-        NextStep::Again(at) => {
-            queries::retry_at(tx, message, at, message.attempts, error)?;
-            queries::hold_newer(tx, message, at)?;
-            Recorded::Again(at)
-        }
-        // The attempt is not counted: otherwise a few restarts would use up attempts that are meant to last for days.
-        NextStep::Uncounted(at) => {
-            queries::retry_at(tx, message, at, message.attempts.saturating_sub(1), error)?;
-            queries::hold_newer(tx, message, at)?;
-            Recorded::Again(at)
-        }
-        NextStep::Disable => {
-            queries::disable(tx, &endpoint.id, now)?;
-            // This message is ended first, because it may not be among the messages that `end_pending` selects.
-            queries::end(tx, message.id.as_str(), MessageState::Dead, error, now)?;
-            let reason = format!("{DISABLED}: {}", error.unwrap_or("no reason"));
-            let others = queries::end_pending(tx, &endpoint.id, &reason, millis(now), ENDED_AT_ONCE)?;
-            Recorded::Disabled { others }
-        }
-    };
-    match outcome {
-        SendOutcome::Received(Receipt::Accepted) if endpoint.failures > 0 || endpoint.answered_at.is_none() => {
-            queries::set_healthy(tx, &endpoint.id, now)?;
-        }
-        SendOutcome::Failed(failure) => {
-            if let Finality::Again { after } = failure.finality {
-                let streak = FailureStreak::with_failure(endpoint.streak()?, now);
-                let rest = endpoint_backoff(streak.failures, after);
-                let asked = endpoint_backoff(0, after);
-                queries::set_failing(tx, &endpoint.id, streak, (rest, asked))?;
-            }
-        }
-        SendOutcome::Received(_) | SendOutcome::Interrupted => {}
-    }
-    Ok(recorded)
 }

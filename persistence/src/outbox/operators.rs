@@ -175,7 +175,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
         Selection::All => Vec::new(),
     };
     let Some((_, to)) = chosen.first() else { return Ok(0) };
-    queries::lock_endpoint(tx, to)?;
+    queries::lock_endpoints(tx, std::slice::from_ref(to))?;
     let ids = chosen.iter().map(|(id, _)| id.as_str());
     let dead = Ended::new(MessageState::Dead, Some(GIVEN_UP_BY_HAND), millis(now));
     let change = update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);

@@ -14,10 +14,11 @@ use domain::outbox::{
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, insert_all, leases, load, lock, on_backend, update,
+    EngineTime, NO_LEASE, Statement, Timed, Tx, bytewise, constant, execute, insert_all, leases, load, lock_all,
+    on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{count, malformed, millis, word};
+use crate::stored::{count, millis, word};
 
 leases!(messages, attempts, claims);
 
@@ -25,13 +26,13 @@ leases!(messages, attempts, claims);
 /// the index.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
-/// Selects the least recently served endpoint that meets all these conditions: it is not backing off, or its backoff
-/// may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has a due
-/// message without a lease and without an older pending message of its order.
+/// Selects the least recently served endpoints that meet all these conditions: the endpoint is not backing off, or its
+/// backoff may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has a
+/// due message without a lease and without an older pending message of its order.
 ///
 /// $1 channel, $2 the worst health within reach, $3 business time, $4 the latest time at which a backoff that begins
-/// now can end, $5 the latest time of a failure after which a new message may end the backoff, $6 engine time, $7 the
-/// most leases.
+/// now can end, $5 the latest time of a failure after which a new message may end the backoff, $6 the most leases, $7
+/// the most endpoints.
 ///
 /// The query walks from one endpoint with a pending message to the next, with one probe of `delivery_due` each, and
 /// never visits an endpoint that has nothing pending. So an endpoint's row needs no due time, for which every order
@@ -44,7 +45,7 @@ pub(super) const IS_PENDING: &str = "state = 'pending'";
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, which Postgres would turn into a join that reads the whole
 /// backlog of a failing endpoint. `o.state || ''` keeps both engines from searching the older messages of an order
 /// among all pending messages: the index by event finds them at once.
-const NEXT_DESTINATION: &str = "\
+const NEXT_DESTINATIONS: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
       SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
         ORDER BY p.destination LIMIT 1) \
@@ -59,28 +60,32 @@ const NEXT_DESTINATION: &str = "\
         AND (SELECT 1 FROM delivery n WHERE n.destination = d.id AND n.state = 'pending' AND n.due_at > d.failed_at \
           AND n.due_at <= $3 AND n.attempts = 0 LIMIT 1) IS NOT NULL)) \
       AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $3 \
-        AND (v.leased_until IS NULL OR v.leased_until <= $6) \
+        AND (v.leased_until IS NULL OR v.leased_until <= {now}) \
         AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
           AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
         ORDER BY v.due_at LIMIT 1) IS NOT NULL \
-      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $6) \
-        < CASE WHEN d.failures > 0 THEN 1 ELSE $7 END \
-    ORDER BY d.served_at, d.id LIMIT 1";
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > {now}) \
+        < CASE WHEN d.failures > 0 THEN 1 ELSE $6 END \
+    ORDER BY d.served_at, d.id LIMIT $7";
 
-/// Selects the due message of an endpoint that has waited longest, among those without a lease and without an older
-/// pending message of their order. $1 endpoint, $2 business time, $3 engine time.
-const NEXT_DELIVERY: &str = "\
-    SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
-      AND (v.leased_until IS NULL OR v.leased_until <= $3) \
+/// Selects the due messages of an endpoint that have waited longest, among those without a lease and without an older
+/// pending message of their order, each with the number of leases of the endpoint. $1 endpoint, $2 business time, $3 the
+/// most messages.
+const NEXT_DELIVERIES: &str = "\
+    SELECT v.id, v.channel, v.destination, v.order_id, v.sequence, v.event, v.body, v.state, v.occurred_at, v.due_at, \
+      v.attempts, v.leased_until, v.ended_at, v.last_error, v.claims, v.caused_by, \
+      (SELECT COUNT(*) FROM delivery l WHERE l.destination = $1 AND l.leased_until > {now}) \
+    FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
+      AND (v.leased_until IS NULL OR v.leased_until <= {now}) \
       AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
         AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
-    ORDER BY v.due_at, v.sequence LIMIT 1";
+    ORDER BY v.due_at, v.sequence LIMIT $3";
 
 const DISABLED_WITH_PENDING: &str = "\
     SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
       AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
 
-/// The endpoint that is served next.
+/// An endpoint that is served next.
 #[derive(Queryable)]
 pub(super) struct NextEndpoint {
     pub id: String,
@@ -130,34 +135,31 @@ pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> Que
     on_backend!(tx, |conn| query.first(*conn))
 }
 
-/// Returns the endpoint that is served next, and locks its row until the transaction ends. Other instances skip a
-/// locked row.
-pub(super) fn next_endpoint(
+/// Returns at most `limit` endpoints that are served next, and locks their rows until the transaction ends. Other
+/// instances skip a locked row.
+pub(super) fn next_endpoints(
     tx: &mut Tx<'_>,
     channel: Channel,
     terms: &ClaimTerms,
-    at: EngineTime,
-) -> QueryResult<Option<NextEndpoint>> {
-    // Without the hint SQLite reads and sorts all pending messages.
-    static SQLITE: LazyLock<String> =
-        LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
-    static POSTGRES: LazyLock<String> = LazyLock::new(|| format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"));
-    let text: &'static str = match tx {
-        Tx::Sqlite(_) => &SQLITE,
-        Tx::Postgres(_) => &POSTGRES,
-    };
-    let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(text)
+    limit: usize,
+) -> QueryResult<Vec<NextEndpoint>> {
+    static NEXT: LazyLock<Timed> = LazyLock::new(|| {
+        // Without the hint SQLite reads and sorts all pending messages.
+        let sqlite = NEXT_DESTINATIONS.replace("delivery p ", "delivery p INDEXED BY delivery_due ");
+        Timed::new(&sqlite, &format!("{NEXT_DESTINATIONS} FOR UPDATE OF d SKIP LOCKED"))
+    });
+    let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(NEXT.text(tx))
         .text(channel.into_str())
         .bigint(rank(terms.reach))
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
-        .bigint(at)
-        .bigint(terms.per_endpoint);
-    on_backend!(tx, |conn| query.get_result(*conn).optional())
+        .bigint(terms.per_endpoint)
+        .bigint(limit as i64);
+    load!(tx, query)
 }
 
-/// The number of a health in [`NEXT_DESTINATION`].
+/// The number of a health in [`NEXT_DESTINATIONS`].
 fn rank(health: EndpointHealth) -> i64 {
     match health {
         EndpointHealth::Proven => 0,
@@ -166,59 +168,73 @@ fn rank(health: EndpointHealth) -> i64 {
     }
 }
 
-pub(super) fn count_leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
-    let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
-    on_backend!(tx, |conn| query.get_result(*conn))
-}
-
-pub(super) fn next_message(
+/// Returns the due messages of an endpoint that are sent next, at most `limit`, and at most as many as the endpoint may
+/// have leases for. The leases are counted again, because the choice of the endpoint saw only what was committed before
+/// its row was locked.
+pub(super) fn next_messages(
     tx: &mut Tx<'_>,
-    to: &str,
-    now: Timestamp,
-    at: EngineTime,
-) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
-    let next: Option<String> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
-    let Some(next) = next else { return Ok(None) };
-    let query = messages::table.find(next);
-    first!(tx, query.select(DeliveryRow::as_select()))
+    to: &NextEndpoint,
+    terms: &ClaimTerms,
+    limit: usize,
+) -> QueryResult<Vec<DeliveryRow>> {
+    static NEXT: LazyLock<Timed> = LazyLock::new(|| Timed::new(NEXT_DELIVERIES, NEXT_DELIVERIES));
+    let query = Statement::<(messages::SqlType, BigInt)>::new(NEXT.text(tx));
+    let query = query.text(&to.id).bigint(millis(terms.now)).bigint(limit as i64);
+    let rows: Vec<(DeliveryRow, i64)> = load!(tx, query)?;
+    let leases = rows.first().map_or(0, |(_, leases)| *leases);
+    let room = usize::try_from(to.max_leases(terms) - leases).unwrap_or(0);
+    Ok(rows.into_iter().map(|(row, _)| row).take(room).collect())
 }
 
-pub(super) fn set_served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let change = update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
+pub(super) fn set_served(tx: &mut Tx<'_>, to: &[&str], now: Timestamp) -> QueryResult<()> {
+    let change = update(endpoints::table.filter(endpoints::id.eq_any(to))).set(endpoints::served_at.eq(millis(now)));
     execute!(tx, change).map(drop)
 }
 
-pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
-    let query = endpoints::table.find(to);
-    let row: Option<DestinationRow> = lock!(tx, query.select(DestinationRow::as_select()))?;
-    row.ok_or_else(|| malformed(format!("{to} is no destination")))
+/// Returns the endpoints, and locks their rows in the order of their ids.
+pub(super) fn lock_endpoints(tx: &mut Tx<'_>, ids: &[String]) -> QueryResult<Vec<DestinationRow>> {
+    let query = endpoints::table.filter(endpoints::id.eq_any(ids)).order(bytewise(tx, "id")).limit(ids.len() as i64);
+    lock_all!(tx, query.select(DestinationRow::as_select()))
 }
 
-/// Returns why this claim is no longer valid. `None` if the claim is valid: the message is pending, still has a lease, and
-/// was not claimed again. A lease that has only expired does not make the claim invalid.
-pub(super) fn stale(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
-    let query = messages::table.find(claimed.id.as_str());
-    let query = query.select((messages::state, messages::leased_until, messages::claims));
-    let found: Option<(String, Option<EngineTime>, i32)> = first!(tx, query)?;
-    let Some((state, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
-    Ok(match word(&state)? {
-        MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
-        MessageState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
-        MessageState::Pending => Some(StaleClaim::Reclaimed),
-        ended => Some(StaleClaim::Ended(ended)),
-    })
+/// The state of a message that was claimed.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = messages)]
+pub(super) struct ClaimState {
+    pub id: String,
+    state: String,
+    leased_until: Option<EngineTime>,
+    claims: i32,
 }
 
+impl ClaimState {
+    /// Returns why this claim of the message is no longer valid. `None` if the claim is valid: the message is pending,
+    /// still has a lease, and was not claimed again. A lease that has only expired does not make the claim invalid.
+    pub(super) fn stale(&self, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
+        Ok(match word(&self.state)? {
+            MessageState::Pending if self.leased_until.is_none() => Some(StaleClaim::MadeDue),
+            MessageState::Pending if i64::from(self.claims) == i64::from(claimed.claims) => None,
+            MessageState::Pending => Some(StaleClaim::Reclaimed),
+            ended => Some(StaleClaim::Ended(ended)),
+        })
+    }
+}
+
+pub(super) fn claim_states(tx: &mut Tx<'_>, ids: &[&str]) -> QueryResult<Vec<ClaimState>> {
+    let query = messages::table.filter(messages::id.eq_any(ids)).limit(ids.len() as i64);
+    load!(tx, query.select(ClaimState::as_select()))
+}
+
+/// Ends messages in this state.
 pub(super) fn end(
     tx: &mut Tx<'_>,
-    id: &str,
+    ids: &[&str],
     state: MessageState,
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let change = update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
-    execute!(tx, change).map(drop)
+    let these = messages::table.filter(messages::id.eq_any(ids));
+    execute!(tx, update(these).set(Ended::new(state, error, millis(now)))).map(drop)
 }
 
 /// Makes the message due at `at`, ends its lease, and sets its number of attempts. If there is no new error, the last

@@ -83,6 +83,18 @@ impl DestinationRow {
         Self { id: to.0.clone(), channel: channel.into_str().to_owned(), ..Self::default() }
     }
 
+    /// Changes the streak as a success at `now` does.
+    pub(super) fn succeeded(&mut self, now: Timestamp) {
+        (self.failures, self.failing_since, self.failed_at) = (0, None, None);
+        self.answered_at = Some(millis(now));
+    }
+
+    /// Changes the streak to the one after a failure.
+    pub(super) fn failed(&mut self, streak: FailureStreak) {
+        self.failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
+        (self.failing_since, self.failed_at) = (Some(millis(streak.first)), Some(millis(streak.last)));
+    }
+
     /// The failures since the last success.
     pub(super) fn streak(&self) -> QueryResult<Option<FailureStreak>> {
         let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };

@@ -64,7 +64,7 @@ impl Shop {
     pub fn on(database: Database) -> Self {
         let composer: Arc<dyn NotificationComposer> = Arc::new(data::Announce);
         Self {
-            deliveries: SqlOutboxStore(database.clone()),
+            deliveries: SqlOutboxStore::new(database.clone()),
             refunds: SqlRefundStore(database.clone()),
             platforms: SqlPlatformStore(database.clone()),
             signing: SqlKeyStore(database.clone()),

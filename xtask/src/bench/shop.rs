@@ -31,7 +31,7 @@ pub struct Setup<'a> {
 }
 
 pub struct Shop<'a> {
-    process: Child,
+    process: Running,
     engine: &'a Engine<'a>,
     pub platform: Platform,
     /// The time from the start of the process to its first answer.
@@ -50,8 +50,9 @@ impl<'a> Shop<'a> {
 
         let started = Instant::now();
         let mut serve = command(engine, setup.binary);
-        let mut process = serve.envs(setup.settings.iter().copied()).arg("serve").stdout(Stdio::piped()).spawn()?;
-        let stdout = process.stdout.take().context("the shop has no output")?;
+        serve.envs(setup.settings.iter().copied()).arg("serve").stdout(Stdio::piped());
+        let mut process = Running(serve.spawn()?);
+        let stdout = process.0.stdout.take().context("the shop has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
@@ -73,7 +74,7 @@ impl<'a> Shop<'a> {
     }
 
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.process.0.id()
     }
 
     pub fn engine_name(&self) -> &'static str {
@@ -153,10 +154,13 @@ impl<'a> Shop<'a> {
     }
 }
 
-impl Drop for Shop<'_> {
+/// A process that is killed when this value is dropped.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

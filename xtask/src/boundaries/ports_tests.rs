@@ -12,9 +12,10 @@ pub trait ReviewStore: Send + Sync {
 pub trait OrderStore { fn read(&self, ctx: &RequestContext) -> PortFuture<Order, Fault>; }
 pub trait Reviewer { fn answer(&self, ctx: &RequestContext) -> PortFuture<(), Fault>; }";
 
-const STORAGE: &str = "impl OrderStore for SqlOrderStore { fn read(&self) { run(Operation::read(\"order.read\")) } }
+const STORAGE: &str =
+    "impl OrderStore for SqlOrderStore { fn read(&self) { run(Operation::read_one(\"order.read\")) } }
 impl ReviewStore for SqlReviewStore {
-    fn list(&self) { self.0.run(ctx, Operation::read_one(\"review.list\"), move |tx| list(tx)) }
+    fn list(&self) { self.0.run(ctx, Operation::read(\"review.list\"), move |tx| list(tx)) }
     fn write(&self) { idempotency::once(&self.0, ctx, \"review.write\", write, move |tx, now| write(tx, now)) }
     fn claim_due(&self) { claim_due(self, now, limit) }
 }";

@@ -1,6 +1,7 @@
 //! The outbox: which messages are sent about orders, to which endpoints, in which order, and until when.
 
 mod backlog;
+mod batches;
 mod claims;
 mod ends;
 mod enqueue;

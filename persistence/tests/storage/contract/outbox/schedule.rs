@@ -74,7 +74,7 @@ impl Deliverer {
     ) -> Self {
         let world = World { now: Mutex::new(noon()), answer: Box::new(answer), received: Mutex::default() };
         let ports = Ports(Arc::new(world));
-        let (book, port) = (SqlOutboxStore(shop.database.clone()), Arc::new(ports.clone()));
+        let (book, port) = (SqlOutboxStore::new(shop.database.clone()), Arc::new(ports.clone()));
         let limits = DispatchLimits { send: Duration::from_secs(15), per_endpoint: 4, at_once: 4 };
         Self { ports, task: OutboxDispatcher::new(Channel::Webhook, Arc::new(book), port.clone(), port, limits) }
     }
