@@ -1,6 +1,6 @@
 //! The shop on a database with the rows of some years, beside the shop on an empty one.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::Bench;
 use super::engine::Engine;
@@ -39,6 +39,10 @@ impl Bench {
             let script = text(&scripts().join("large.sql"))?;
             let script = script.replace("ORDERS", &orders.to_string()).replace("TENTH", &(orders / 10).to_string());
             large.query(&script.replace("TWENTIETH", &(orders / 20).to_string()))?;
+            let stored = large.query("SELECT count(*) FROM order_event")?;
+            if stored != orders.to_string() {
+                bail!("xtask/bench/large.sql stored {stored} orders instead of {orders}");
+            }
             let open = |engine| Shop::open(engine, &self.setup(Receiver::AsksToWait));
             let (first, second) = (open(&empty)?, open(&large)?);
             for flow in Flow::ALL {

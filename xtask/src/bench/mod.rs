@@ -66,7 +66,7 @@ pub struct Args {
     /// Compare this source tree with a commit, and print the ratios. Writes no report.
     #[arg(long, value_name = "REV", conflicts_with_all = ["profile", "flame", "large"])]
     compare: Option<String>,
-    /// Also measure a database with this many past orders. Storing 1,000,000 takes minutes and some GiB.
+    /// Also measure a database with this many past orders. Storing 1,000,000 takes a minute or more, and some GiB.
     #[arg(long, value_name = "ORDERS", num_args = 0..=1, default_missing_value = "1000000")]
     large: Option<u64>,
     /// Record the stacks of the shop during purchases, and draw a flame graph. Writes no report.
