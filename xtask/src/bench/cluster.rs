@@ -1,10 +1,10 @@
 //! The Postgres server of the benchmark. It is always a temporary one, because another server may trade durability for
 //! speed, and because its log and its processes are measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::usage;
 use crate::cluster::PostgresServer;
@@ -27,6 +27,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts an empty server whose commits are as durable as in production.
     pub fn start(programs: Programs) -> Result<Cluster> {
+        if is_in_memory(&std::env::temp_dir())? {
+            bail!(
+                "the temporary directory is in memory, where a commit costs nothing. Set TMPDIR to a directory on a disk"
+            );
+        }
         let server = postgres::start(&programs, &format!("{}{LOG}", postgres::DURABLE))?;
         let (version, data) =
             (server.execute("SHOW server_version"), PathBuf::from(server.execute("SHOW data_directory")));
@@ -72,3 +77,13 @@ impl Cluster {
         bytes.parse().with_context(|| format!("`{bytes}` is not a position in the write-ahead log"))
     }
 }
+
+fn is_in_memory(directory: &Path) -> Result<bool> {
+    /// The type of the file system `tmpfs`, see statfs(2).
+    const TMPFS: i64 = 0x0102_1994;
+    Ok(rustix::fs::statfs(directory)?.f_type == TMPFS)
+}
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;
