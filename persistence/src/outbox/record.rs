@@ -31,8 +31,7 @@ pub(super) fn record<E>(
     let mut endpoints: BTreeMap<String, DestinationRow> =
         endpoints.into_iter().map(|endpoint| (endpoint.id.clone(), endpoint)).collect();
     let mut records = Vec::with_capacity(attempts.len());
-    // The common case: several messages end in one statement.
-    let mut ended: Vec<&OutboxMessage> = Vec::new();
+    let mut received = Received::default();
     let ids: Vec<&str> = attempts.iter().map(|(message, _)| message.id.as_str()).collect();
     let mut states = queries::claim_states(tx, &ids)?;
     for (message, outcome) in attempts {
@@ -46,12 +45,16 @@ pub(super) fn record<E>(
         }
         match next_step(message, outcome, endpoint.streak()?, now) {
             NextStep::End(MessageState::Delivered) => {
-                ended.push(message);
+                received.delivered.push(message);
                 records.push(Recorded::Ended(MessageState::Delivered));
             }
+            NextStep::End(MessageState::Unwanted) => {
+                received.unwanted.push(message);
+                records.push(Recorded::Ended(MessageState::Unwanted));
+            }
             NextStep::Disable => {
-                // Delivered messages are ended first, because the others of the endpoint become dead letters.
-                end(tx, &std::mem::take(&mut ended), MessageState::Delivered, None, now)?;
+                // Received messages are ended first, because the others of the endpoint become dead letters.
+                std::mem::take(&mut received).end(tx, now)?;
                 records.push(disable(tx, message, error_of(outcome), now)?);
                 states = queries::claim_states(tx, &ids)?;
             }
@@ -59,8 +62,22 @@ pub(super) fn record<E>(
         }
         record_health(tx, endpoint, outcome, now)?;
     }
-    end(tx, &ended, MessageState::Delivered, None, now)?;
+    received.end(tx, now)?;
     Ok(records)
+}
+
+/// The messages that their receivers took. The messages of each state end in one statement.
+#[derive(Default)]
+struct Received<'m> {
+    delivered: Vec<&'m OutboxMessage>,
+    unwanted: Vec<&'m OutboxMessage>,
+}
+
+impl Received<'_> {
+    fn end(self, tx: &mut Tx<'_>, now: Timestamp) -> QueryResult<()> {
+        end(tx, &self.delivered, MessageState::Delivered, None, now)?;
+        end(tx, &self.unwanted, MessageState::Unwanted, None, now)
+    }
 }
 
 /// Ends messages, and makes the newer messages of their orders due.
