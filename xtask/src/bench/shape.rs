@@ -13,16 +13,19 @@ impl Recording {
     /// Prints how the script of SQLite differs. A difference is no mistake if the shop sends other statements to SQLite
     /// than to Postgres.
     pub fn warn_of_differences(&self) -> Result<()> {
-        for difference in differences(&text(&scripts().join("purchase.sql"))?, &self.purchases[0]) {
+        let differences = differences(&text(&scripts().join("purchase.sql"))?, &self.purchases[0]);
+        if !differences.is_empty() {
             println!(
-                "{difference}. If the shop sends the statements of Postgres to SQLite too, change xtask/bench/purchase.sql"
+                "xtask/bench/purchase.sql, for SQLite, differs from the purchase that was recorded on Postgres: {}. Change \
+                 it if the shop sends the recorded statements to SQLite too",
+                differences.join(", ")
             );
         }
         Ok(())
     }
 }
 
-/// Returns how the script differs from the recorded purchase, one difference a line. Empty if both have the same
+/// Returns how the script differs from the recorded purchase, kind by kind. Empty if both have the same
 /// statements.
 pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['-', '\\']));
@@ -31,8 +34,8 @@ pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
     statements_of_request(recorded).for_each(|entry| *counts.entry(shape(&entry.sql)).or_default() -= 1);
     let describe = |(shape, more): (String, i32)| match more {
         0 => None,
-        1.. => Some(format!("purchase.sql has {more} more of: {shape}")),
-        _ => Some(format!("purchase.sql has {} fewer of: {shape}", -more)),
+        1.. => Some(format!("{more} more of `{shape}`")),
+        _ => Some(format!("{} fewer of `{shape}`", -more)),
     };
     counts.into_iter().filter_map(describe).collect()
 }

@@ -24,8 +24,5 @@ fn differences_name_the_statements_that_one_side_lacks() {
     let same = "-- comment\n\\set n 1\nSELECT id FROM checkout WHERE id = 1;\nINSERT INTO orders VALUES (2);\n";
     assert!(differences(same, &recorded).is_empty());
     let other = "SELECT id FROM checkout;\nSELECT id FROM checkout;\n";
-    assert_eq!(
-        differences(other, &recorded),
-        ["purchase.sql has 1 fewer of: insert orders", "purchase.sql has 1 more of: select checkout"]
-    );
+    assert_eq!(differences(other, &recorded), ["1 fewer of `insert orders`", "1 more of `select checkout`"]);
 }
