@@ -131,15 +131,27 @@ impl<'a> Shop<'a> {
         self.wait_for(MESSAGES_LEFT, |messages| messages == 0)
     }
 
+    /// Waits until every message is sent, for at most a minute. Returns whether that is so.
+    pub fn sends_all_messages(&self) -> Result<bool> {
+        self.reaches(MESSAGES_LEFT, |messages| messages == 0)
+    }
+
     fn wait_for(&self, count: &str, is_reached: impl Fn(u64) -> bool) -> Result<()> {
+        if !self.reaches(count, is_reached)? {
+            bail!("after {} s the shop has not reached: {count}", PATIENCE.as_secs());
+        }
+        Ok(())
+    }
+
+    fn reaches(&self, count: &str, is_reached: impl Fn(u64) -> bool) -> Result<bool> {
         let started = Instant::now();
         while !is_reached(self.count(count)?) {
             if started.elapsed() > PATIENCE {
-                bail!("after {} s the shop has not reached: {count}", PATIENCE.as_secs());
+                return Ok(false);
             }
             std::thread::sleep(PAUSE);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn count(&self, count: &str) -> Result<u64> {
