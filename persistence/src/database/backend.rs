@@ -270,6 +270,20 @@ impl Conn {
         }
     }
 
+    /// Opens the savepoint of a write that joins the transaction.
+    pub(super) fn savepoint(&mut self) -> QueryResult<()> {
+        on_backend!(self.tx(), |conn| conn.batch_execute("SAVEPOINT joined"))
+    }
+
+    pub(super) fn release_savepoint(&mut self) -> QueryResult<()> {
+        on_backend!(self.tx(), |conn| conn.batch_execute("RELEASE joined"))
+    }
+
+    /// Fails if the engine has rolled the whole transaction back.
+    pub(super) fn roll_back_to_savepoint(&mut self) -> QueryResult<()> {
+        on_backend!(self.tx(), |conn| conn.batch_execute("ROLLBACK TO joined; RELEASE joined"))
+    }
+
     pub(super) fn commit(&mut self) -> QueryResult<()> {
         on_backend!(self.tx(), |conn| AnsiTransactionManager::commit_transaction(conn))
     }

@@ -15,9 +15,10 @@ use domain::fault::{Fault, FaultKind};
 
 use super::backend::{Limits, Mode};
 use super::classify::{classify, conflict, makes_connection_unusable, refused_commit};
+use super::group::{End, Joined};
 use super::job::Stage;
 use super::pool::PooledConn;
-use super::{Database, Operation, Tx, TxError};
+use super::{Database, Engine, Operation, Tx, TxError};
 
 /// Why one run of a transaction did not succeed.
 pub(super) enum RunError<E> {
@@ -56,77 +57,89 @@ pub(super) struct Transaction<'t, T, E> {
 }
 
 impl<T, E: From<Fault>> Transaction<'_, T, E> {
-    /// Runs the work once, and commits it unless it refuses or the caller is gone or out of time.
-    pub(super) fn attempt(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
-        let outcome = self.begin_and_commit(conn, stage);
-        // A read that fails for lack of space to sort does not show that writes fail.
-        if let Err(RunError::Failed(fault)) = &outcome
-            && self.operation.mode.writes()
-            && fault.kind() == FaultKind::StorageFull
-        {
-            self.database.0.room.ran_out(fault);
-        }
+    /// Runs the work once, and commits it unless it refuses or the caller is gone or out of time. If `is_first`, the
+    /// writes that wait on SQLite join the transaction.
+    pub(super) fn attempt(&self, conn: &mut PooledConn, stage: &Stage, is_first: bool) -> Result<T, RunError<E>> {
+        let outcome = self.begin_and_commit(conn, stage, is_first);
+        self.database.record_room(self.operation, &outcome);
         outcome
     }
 
-    fn begin_and_commit(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
+    fn begin_and_commit(&self, conn: &mut PooledConn, stage: &Stage, is_first: bool) -> Result<T, RunError<E>> {
         let (ctx, op, mode, storage) = (self.ctx, self.operation.name, self.operation.mode, &self.database.0);
         let (file, log) = (storage.file.0.as_ref().filter(|_| mode.writes()), conn.log);
         let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
         let limits = Limits::of(&storage.config).within(ctx.deadline().remaining());
         ctx.check(op)?;
         // One statement is a transaction of its own. Without BEGIN and COMMIT it is one round trip instead of three.
-        let is_alone = mode == Mode::ReadOne && conn.enforces(limits);
-        if !is_alone && let Err(error) = conn.begin(mode, limits) {
+        if mode == Mode::ReadOne && conn.enforces(limits) {
+            return self.body(conn, stage);
+        }
+        if let Err(error) = conn.begin(mode, limits) {
             return Err(self.before_commit(conn, error));
         }
-        let mut ready_to_commit = || {
-            // Checked again, because BEGIN can take long on a bad connection.
-            ctx.check(op)?;
-            let value = (self.work)(&mut conn.tx()).map_err(|error| match error {
-                TxError::Refused(refusal) => RunError::Refused(refusal),
-                TxError::Sql(error) => self.before_commit(conn, error),
-            })?;
-            ctx.check(op)?;
+        let decided = self.body(conn, stage).and_then(|value| {
             intact()?;
-            match stage.begin_commit() {
-                true => Ok(value),
-                false => Err(Fault::new(FaultKind::Cancelled, op).into()),
-            }
-        };
-        let value = match ready_to_commit() {
+            Ok(value)
+        });
+        let value = match decided {
             Ok(value) => value,
             Err(failure) => {
-                if !is_alone {
-                    conn.roll_back();
-                }
+                conn.roll_back();
                 return Err(failure);
             }
         };
-        if is_alone {
-            return Ok(value);
-        }
+        let joins = mode.writes() && is_first && self.database.engine() == Engine::Sqlite;
+        let Some(joined) = (if joins { storage.group.join(conn) } else { Some(Joined::default()) }) else {
+            conn.roll_back();
+            let lost = Fault::new(FaultKind::Contention, op).caused_by("a joined write ended the transaction");
+            return Err(RunError::Conflict("joined", lost));
+        };
         let committed = {
             let _under_way = mode.writes().then(|| storage.commits.begin());
             conn.commit()
         };
-        let unknown = |cause| RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(cause));
-        match committed {
-            Ok(()) => {
-                if self.operation.repeatable.is_some() {
-                    storage.room.was_found();
+        // Checked again after the commit, so that a write is acknowledged only if it is in the file at the configured
+        // path, and not in a file that was just deleted.
+        let unknown = match committed {
+            Ok(()) => match intact() {
+                Ok(()) => {
+                    joined.end(&End::Committed);
+                    return Ok(value);
                 }
-                // Checked again after the commit, so that a write is acknowledged only if it is in the file at the
-                // configured path, and not in a file that was just deleted.
-                intact().map_err(unknown)?;
-                Ok(value)
-            }
+                Err(cause) => cause,
+            },
             // A read has no effect that could be unknown.
-            Err(error) if !mode.writes() || refused_commit(&error) => Err(self.before_commit(conn, error)),
+            Err(error) if !mode.writes() || refused_commit(&error) => {
+                let failure = self.before_commit(conn, error);
+                if let RunError::Failed(fault) | RunError::Conflict(_, fault) = &failure {
+                    joined.end(&End::rolled_back(fault));
+                }
+                return Err(failure);
+            }
             Err(error) => {
                 conn.do_not_reuse = true;
-                Err(unknown(classify(op, error)))
+                classify(op, error)
             }
+        };
+        joined.end(&End::Unknown(unknown.chain()));
+        Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(unknown)))
+    }
+
+    /// Runs the work in the open transaction, and decides that it will be committed. After that the caller cannot
+    /// abandon it.
+    pub(super) fn body(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
+        let (ctx, op) = (self.ctx, self.operation.name);
+        // Checked again, because BEGIN can take long on a bad connection, and a write may wait for its turn.
+        ctx.check(op)?;
+        let value = (self.work)(&mut conn.tx()).map_err(|error| match error {
+            TxError::Refused(refusal) => RunError::Refused(refusal),
+            TxError::Sql(error) => self.before_commit(conn, error),
+        })?;
+        ctx.check(op)?;
+        match stage.begin_commit() {
+            true => Ok(value),
+            false => Err(Fault::new(FaultKind::Cancelled, op).into()),
         }
     }
 

@@ -64,8 +64,13 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Arc<Self> {
-        Arc::new(Self { stage: Stage::new(), permit: Mutex::new(Some(permit)) })
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { stage: Stage::new(), permit: Mutex::new(None) })
+    }
+
+    /// Keeps the permit until the job ends.
+    pub(super) fn hold(&self, permit: OwnedSemaphorePermit) {
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
     }
 
     fn release_permit(&self) {

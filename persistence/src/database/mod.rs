@@ -6,10 +6,12 @@
 
 mod backend;
 mod batch;
+mod call;
 mod classify;
 mod commit;
 mod commits;
 mod constant;
+mod group;
 mod insert;
 mod job;
 mod lease;
@@ -27,21 +29,20 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::PortFuture;
-use domain::context::{Deadline, RequestContext, Stopwatch};
+use domain::context::RequestContext;
 use domain::fault::{Failure, Fault, FaultKind};
 use slog::Logger;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use batch::{Batch, Done};
-use commit::Transaction;
+use commit::RunError;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
+use group::Group;
 pub(crate) use insert::{MOST_ROWS, Prepared, insert_all};
-use job::{Job, RunningJob, WaitingCaller};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
@@ -77,6 +78,8 @@ struct Shared {
     disk_failed: AtomicBool,
     room: Room,
     commits: Commits,
+    /// The writes that wait for the only writer of SQLite.
+    group: Group,
     /// Excludes other processes from an SQLite file. Declared after the pool, so that it is dropped after the pool.
     file: FileShare,
 }
@@ -216,6 +219,7 @@ impl Database {
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
             commits: Commits::new(log),
+            group: Group::default(),
             file: FileShare(file),
         }))
     }
@@ -311,91 +315,15 @@ impl Database {
         Ok(())
     }
 
-    /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
-    /// `work` may run again (see [`rerun`]), so it must have no effect outside of its transaction.
-    pub(crate) fn run<T, E>(
-        &self,
-        ctx: &RequestContext,
-        operation: Operation,
-        work: impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>> + Send + 'static,
-    ) -> PortFuture<T, E>
-    where
-        T: Send + 'static,
-        E: From<Fault> + Send + 'static,
-    {
-        let (database, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move {
-            if operation.mode.writes() {
-                database.takes_writes(operation.name)?;
+    /// Records what the outcome of a write shows about the room on the disk.
+    fn record_room<T, E>(&self, operation: Operation, outcome: &Result<T, RunError<E>>) {
+        match outcome {
+            // A read that fails for lack of space to sort does not show that writes fail.
+            Err(RunError::Failed(fault)) if operation.mode.writes() && fault.kind() == FaultKind::StorageFull => {
+                self.0.room.ran_out(fault);
             }
-            let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();
-            let permit_until = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
-            let job = Job::new(database.permit(&ctx, operation, permit_until).await?);
-            let connection_until = if ctx.is_past_no_return() { pool_wait() } else { permit_until };
-            let wait = WaitingCaller { database: &database, ctx: &ctx, operation, job: job.clone() };
-            let work = {
-                let (database, ctx) = (database.clone(), ctx.clone());
-                move || {
-                    let end = RunningJob { database, job };
-                    let transaction = Transaction { database: &end.database, ctx: &ctx, operation, work: &work };
-                    transaction.run(connection_until, &end.job.stage)
-                }
-            };
-            let running = database.0.runtime.spawn_blocking(work);
-            database.wait(&wait, running).await
-        })
-    }
-
-    /// Waits for a permit until `connection_until`. This time is the deadline if the caller is past its point of no
-    /// return, and otherwise the deadline or `pool_wait` from now, if that is earlier.
-    async fn permit(
-        &self,
-        ctx: &RequestContext,
-        operation: Operation,
-        connection_until: Deadline,
-    ) -> Result<OwnedSemaphorePermit, Fault> {
-        ctx.check(operation.name)?;
-        let watch = Stopwatch::start();
-        let permit = tokio::select! {
-            permit = self.0.pool.permit(operation.mode) => Ok(permit),
-            () = tokio::time::sleep_until(connection_until.instant().into()) => {
-                // If the caller's deadline has passed, the fault says so. Otherwise this is load shedding.
-                ctx.check(operation.name)?;
-                Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by("no free connection"))
-            }
-            () = ctx.cancellation().cancelled() => Err(Fault::new(FaultKind::Cancelled, operation.name)),
-        };
-        ctx.timings().connection_wait.add(watch);
-        permit
-    }
-
-    /// Waits for the job and returns its result. At the deadline, or if the request is cancelled, the job is abandoned.
-    /// A commit that is under way may take effect, so the caller waits for its result for at most the commit grace.
-    async fn wait<T, E: From<Fault>>(
-        &self,
-        wait: &WaitingCaller<'_>,
-        mut running: tokio::task::JoinHandle<Result<T, E>>,
-    ) -> Result<T, E> {
-        let (ctx, op) = (wait.ctx, wait.operation.name);
-        let joined = |joined: Result<Result<T, E>, tokio::task::JoinError>| match joined {
-            Ok(outcome) => outcome,
-            Err(panic) => Err(Fault::new(FaultKind::Internal, op).caused_by(panic).into()),
-        };
-        tokio::select! {
-            biased;
-            outcome = &mut running => return joined(outcome),
-            () = tokio::time::sleep_until(ctx.deadline().instant().into()) => {}
-            () = ctx.cancellation().cancelled() => {}
-        }
-        if wait.abandon() {
-            return match ctx.check(op) {
-                Err(fault) => Err(fault.into()),
-                Ok(()) => Err(Fault::new(FaultKind::DeadlineExceeded, op).into()),
-            };
-        }
-        match tokio::time::timeout(self.0.config.commit_grace, running).await {
-            Ok(outcome) => joined(outcome),
-            Err(_) => Err(Fault::new(FaultKind::OutcomeUnknown, op).caused_by("still committing").into()),
+            Ok(_) if operation.repeatable.is_some() => self.0.room.was_found(),
+            _ => {}
         }
     }
 }

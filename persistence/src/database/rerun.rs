@@ -55,7 +55,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
     /// Runs the work again while other transactions conflict with it.
     fn rerun(&self, mut conn: PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
         for attempt in 1.. {
-            let outcome = self.attempt(&mut conn, stage);
+            let outcome = self.attempt(&mut conn, stage, attempt == 1);
             let Err(RunError::Conflict(reason, fault)) = outcome else { return outcome };
             if !self.operation.mode.writes() || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
@@ -71,7 +71,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
     /// the first run, and waits for the first run if that has not ended. The caller cannot abandon this search. The
     /// search ends when the outcome is known or the commit grace has passed. Faults during the search are ignored,
     /// because they do not show the outcome.
-    fn resolve(&self, unknown: Fault) -> Result<T, RunError<E>> {
+    pub(super) fn resolve(&self, unknown: Fault) -> Result<T, RunError<E>> {
         let (storage, ctx, op) = (&self.database.0, self.ctx, self.operation.name);
         let log_resolution = |resolution: &'static str| {
             warn!(ctx.log(), "commit outcome was unknown"; "op" => op, "resolution" => resolution,
@@ -94,7 +94,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         let again = Transaction { ctx: &within_grace, ..*self };
         for attempt in 1.. {
             let outcome = match again.connection(within_grace.deadline()) {
-                Ok(mut conn) => again.attempt(&mut conn, &Stage::new()),
+                Ok(mut conn) => again.attempt(&mut conn, &Stage::new(), false),
                 Err(fault) => Err(fault.into()),
             };
             if let Ok(_) | Err(RunError::Refused(_)) = outcome {

@@ -40,7 +40,7 @@ pub(crate) fn once<O, R>(
     ctx: &RequestContext,
     operation: &'static str,
     write: Write,
-    body: impl Fn(&mut Tx<'_>, Timestamp) -> Decided<O, R> + Send + 'static,
+    body: impl Fn(&mut Tx<'_>, Timestamp) -> Decided<O, R> + Send + Sync + 'static,
 ) -> PortFuture<Answer<O>, Failure<R>>
 where
     O: Serialize + DeserializeOwned + Send + 'static,

@@ -60,7 +60,7 @@ thread_local! {
     static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether these statements of one operation begin a transaction, or are one that needs none.
+/// Whether these statements of one operation are in a transaction, or are one that needs none.
 fn are_safe(statements: &[String]) -> bool {
     // The start of a test and a new connection send statements that belong to no operation.
     let is_of_operation = |statement: &&String| {
@@ -69,7 +69,9 @@ fn are_safe(statements: &[String]) -> bool {
     };
     let of_operation: Vec<_> = statements.iter().filter(is_of_operation).collect();
     let is_one_select = of_operation.len() <= 1 && of_operation.iter().all(|one| one.starts_with("SELECT"));
-    is_one_select || statements.iter().any(|statement| statement.starts_with("BEGIN"))
+    // A write that joined the transaction of another has a savepoint.
+    let controls = |statement: &String| ["BEGIN", "SAVEPOINT", "COMMIT"].iter().any(|verb| statement.starts_with(verb));
+    is_one_select || statements.iter().any(controls)
 }
 
 impl Recording {
