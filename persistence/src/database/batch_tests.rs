@@ -40,7 +40,7 @@ impl Store {
     async fn start(self: &Arc<Self>, input: u32, fault: Option<FaultKind>) -> Started {
         let (store, waiting) = (self.clone(), self.batch.waiting().len());
         let is_first = self.batch.leader.try_lock().is_ok();
-        let started = tokio::spawn(async move { store.add(input, fault).await.map(|done| done.result) });
+        let started = spawn(async move { store.add(input, fault).await.map(|done| done.result) });
         if is_first {
             self.begun.notified().await;
         } else {
@@ -50,6 +50,11 @@ impl Store {
         }
         started
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test awaits or aborts it")]
+fn spawn<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(call)
 }
 
 type Started = tokio::task::JoinHandle<Result<u32, FaultKind>>;
@@ -116,7 +121,7 @@ async fn result_of_a_call_that_gave_up_goes_to_the_leader() {
     let store = Store::new();
     let first = store.start(1, None).await;
     let leading = store.clone();
-    let leader = tokio::spawn(async move { leading.add(3, None).await.map(|done| (done.result, done.unclaimed)) });
+    let leader = spawn(async move { leading.add(3, None).await.map(|done| (done.result, done.unclaimed)) });
     while store.batch.waiting().is_empty() {
         tokio::task::yield_now().await;
     }
