@@ -1,46 +1,25 @@
 //! `INSERT` statements of several rows that each connection prepares once.
 //!
-//! Diesel prepares an insert of several rows again for every run, because the number of rows may differ. That costs
-//! Postgres a second round trip. Here the number of rows is at most [`MOST_ROWS`], so a connection keeps at most as many
-//! texts prepared for each table.
+//! Diesel prepares an insert of a slice again for every run, because the number of rows may differ. That costs Postgres
+//! a second round trip. An array has a fixed number of rows, so its insert stays prepared.
 
-use diesel::backend::Backend;
-use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-
-/// The most rows of one statement. More rows are inserted by several statements.
-pub(crate) const MOST_ROWS: usize = 8;
-
-/// Inserts the rows of a slice.
+/// Inserts the rows of a slice: four at a time, then two, then one.
 macro_rules! insert_all {
     ($tx:expr, $table:expr, $rows:expr) => {
-        $rows.chunks($crate::database::MOST_ROWS).try_for_each(|rows| {
-            let insert = diesel::insert_into($table).values(rows);
-            match $tx {
-                $crate::database::Tx::Sqlite(conn) => insert.execute(*conn),
-                $crate::database::Tx::Postgres(conn) => $crate::database::Prepared(insert).execute(*conn),
+        (|| -> diesel::QueryResult<()> {
+            let (fours, rest) = $rows.as_chunks::<4>();
+            for rows in fours {
+                $crate::database::execute!($tx, diesel::insert_into($table).values(rows))?;
             }
-            .map(drop)
-        })
+            let (pairs, rest) = rest.as_chunks::<2>();
+            for rows in pairs {
+                $crate::database::execute!($tx, diesel::insert_into($table).values(rows))?;
+            }
+            for row in rest {
+                $crate::database::execute!($tx, diesel::insert_into($table).values(row))?;
+            }
+            Ok(())
+        })()
     };
 }
 pub(crate) use insert_all;
-
-/// A statement that stays prepared. Only for statements whose number of texts is small.
-pub(crate) struct Prepared<S>(pub(crate) S);
-
-impl<S: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Prepared<S> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk_ast(out)
-    }
-
-    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
-        Ok(true)
-    }
-}
-/// Diesel caches the statement under its whole SQL text.
-impl<S> QueryId for Prepared<S> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-impl<S, Conn> RunQueryDsl<Conn> for Prepared<S> {}

@@ -42,7 +42,7 @@ use commit::RunError;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use group::Group;
-pub(crate) use insert::{MOST_ROWS, Prepared, insert_all};
+pub(crate) use insert::insert_all;
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;

@@ -20,11 +20,23 @@ pub struct Recorded {
     pub operations: BTreeSet<String>,
     /// The operations that sent statements outside of a transaction, other than one `SELECT`.
     pub loose: BTreeSet<String>,
+    /// The number of messages to the engine in the last run of each operation: its statements, `BEGIN` and `COMMIT`.
+    pub messages: BTreeMap<String, usize>,
+    /// All statements, without those that control a transaction or a session.
+    pub sent: BTreeSet<String>,
+    /// The statements that a connection keeps prepared.
+    pub prepared: BTreeSet<String>,
 }
+
+/// The first words of statements that read or change rows.
+const VERBS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
 
 impl Recorded {
     /// Records a statement, unless it is one that finds no rows. An insert finds its place by the key.
     fn statement(&mut self, statement: &str, values: &str) {
+        if VERBS.iter().any(|verb| statement.starts_with(verb)) {
+            self.sent.insert(statement.to_owned());
+        }
         if ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb)) {
             let of_statement = self.statements.entry(statement.to_owned()).or_default();
             let kept = of_statement.entry(shape(values)).or_default();
@@ -63,10 +75,8 @@ thread_local! {
 /// Whether these statements of one operation are in a transaction, or are one that needs none.
 fn are_safe(statements: &[String]) -> bool {
     // The start of a test and a new connection send statements that belong to no operation.
-    let is_of_operation = |statement: &&String| {
-        ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb))
-            && !statement.contains("schema")
-    };
+    let is_of_operation =
+        |statement: &&String| VERBS.iter().any(|verb| statement.starts_with(verb)) && !statement.contains("schema");
     let of_operation: Vec<_> = statements.iter().filter(is_of_operation).collect();
     let is_one_select = of_operation.len() <= 1 && of_operation.iter().all(|one| one.starts_with("SELECT"));
     // A write that joined the transaction of another has a savepoint.
@@ -101,6 +111,9 @@ impl Recording {
 /// The recorder of every connection that does not remove it, as [`super::raw::Raw`] does.
 fn instrumentation() -> Option<Box<dyn Instrumentation>> {
     Some(Box::new(|event: InstrumentationEvent<'_>| {
+        if let (InstrumentationEvent::CacheQuery { sql, .. }, Some(recording)) = (&event, Recording::current()) {
+            recording.recorded().prepared.insert((*sql).to_owned());
+        }
         if let (InstrumentationEvent::StartQuery { query, .. }, Some(recording)) = (event, Recording::current()) {
             let text = query.to_string();
             let (statement, values) = text.split_once(" -- binds:").unwrap_or((&text, "[]"));
@@ -131,9 +144,11 @@ impl Serializer for Names<'_> {
     fn emit_arguments(&mut self, key: Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
         if key == "op" {
             let operation = value.to_string();
-            if !are_safe(&STATEMENTS.take()) {
+            let statements = STATEMENTS.take();
+            if !are_safe(&statements) {
                 self.0.recorded().loose.insert(operation.clone());
             }
+            self.0.recorded().messages.insert(operation.clone(), statements.len());
             self.0.recorded().operations.insert(operation);
         }
         Ok(())

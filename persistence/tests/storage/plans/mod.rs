@@ -4,6 +4,7 @@
 //! SQLite is asked whether a statement reads a whole table. Postgres runs each statement among thousands of rows, and
 //! reports how many rows it visits. The exceptions are named below, with the reason.
 
+mod messages;
 mod visits;
 
 use std::collections::BTreeSet;
