@@ -7,18 +7,23 @@ use domain::money::{Amount, Currency, Money};
 use domain::stock::StockLevel;
 
 use crate::database::{Tx, load};
-use crate::schema::{stock, variant};
+use crate::pricing::PRICING;
+use crate::schema::{reference_revision, stock, variant};
 use crate::stored::{malformed, storable};
 
-type Row = (String, String, Option<String>, i64, bool, Option<i64>, Option<i64>);
+type Row = (String, String, Option<String>, i64, bool, Option<i64>, Option<i64>, Option<i64>);
 
-/// Returns the variants that a request names and that have a price in `currency`, and the stock levels of those
-/// variants that have one.
-pub(crate) fn requested_variants(
-    tx: &mut Tx<'_>,
-    request: &CheckoutRequest,
-    currency: Currency,
-) -> QueryResult<(Vec<Variant>, Vec<StockLevel>)> {
+/// What a checkout needs of the catalog.
+pub(crate) struct Requested {
+    /// The variants that the request names and that have a price in the currency.
+    pub(crate) variants: Vec<Variant>,
+    /// The stock levels of those variants that have one.
+    pub(crate) stock: Vec<StockLevel>,
+    /// The revision of the pricing data. `None` if there is no variant.
+    pub(crate) revision: Option<i64>,
+}
+
+pub(crate) fn requested(tx: &mut Tx<'_>, request: &CheckoutRequest, currency: Currency) -> QueryResult<Requested> {
     let skus: Vec<&str> = request.lines.iter().map(|line| line.sku.as_str()).filter(|sku| storable(sku)).collect();
     let query = variant::table
         .left_join(stock::table)
@@ -31,20 +36,23 @@ pub(crate) fn requested_variants(
             variant::requires_shipping,
             stock::on_hand.nullable(),
             stock::held.nullable(),
+            reference_revision::table.find(PRICING).select(reference_revision::revision).single_value(),
         ))
         .limit(CheckoutRequest::MAX_LINES as i64);
     let rows: Vec<Row> = load!(tx, query)?;
 
-    let (mut variants, mut levels) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for (sku, title, image_url, price, requires_shipping, on_hand, held) in rows {
+    let mut requested =
+        Requested { variants: Vec::with_capacity(rows.len()), stock: Vec::with_capacity(rows.len()), revision: None };
+    for (sku, title, image_url, price, requires_shipping, on_hand, held, revision) in rows {
         let sku = self::sku(&sku)?;
         if let (Some(on_hand), Some(held)) = (on_hand, held) {
-            levels.push(StockLevel { sku: sku.clone(), on_hand, held });
+            requested.stock.push(StockLevel { sku: sku.clone(), on_hand, held });
         }
         let price = Money { amount: Amount::new(price), currency };
-        variants.push(Variant { sku, title, image_url, price, requires_shipping });
+        requested.variants.push(Variant { sku, title, image_url, price, requires_shipping });
+        requested.revision = revision;
     }
-    Ok((variants, levels))
+    Ok(requested)
 }
 
 pub(crate) fn sku(text: &str) -> QueryResult<Sku> {

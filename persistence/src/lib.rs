@@ -18,6 +18,7 @@ mod order;
 mod outbox;
 mod payment;
 mod platform;
+mod pricing;
 mod promotion;
 pub mod review;
 mod schema;

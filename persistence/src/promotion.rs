@@ -8,12 +8,11 @@ use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 
 use crate::database::{Tx, load};
 use crate::schema::discount;
-use crate::stored::{from_text, malformed, storable};
+use crate::stored::{from_text, malformed};
 
-/// Returns the discounts in this currency that the codes of a request name.
-pub(crate) fn discounts_of(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> QueryResult<Vec<Discount>> {
+/// Returns the discounts in this currency that have these codes.
+pub(crate) fn discounts_of(tx: &mut Tx<'_>, codes: &[Code], currency: Currency) -> QueryResult<Vec<Discount>> {
     type Row = (String, String, i64, Option<String>, String);
-    let codes: Vec<Code> = codes.iter().filter(|code| storable(code)).map(|code| Code::new(code)).collect();
     let query = discount::table
         .filter(discount::code.eq_any(codes.iter().map(Code::as_str)).and(discount::currency.eq(currency.code())))
         .select((discount::code, discount::kind, discount::value, discount::eligible_skus, discount::description))

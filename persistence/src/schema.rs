@@ -262,8 +262,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reference_revision (name) {
+        name -> Text,
+        revision -> BigInt,
+    }
+}
+
 diesel::joinable!(stock -> variant (sku));
-diesel::allow_tables_to_appear_in_same_query!(variant, stock);
+diesel::allow_tables_to_appear_in_same_query!(variant, stock, reference_revision);
 diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
 diesel::allow_tables_to_appear_in_same_query!(payment_attempt, checkout);

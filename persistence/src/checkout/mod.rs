@@ -20,20 +20,23 @@ use domain::idempotency::{KeyClaim, Write};
 use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
+use crate::catalog::Requested;
 use crate::database::{Database, Decided, Operation, Tx, refuse};
+use crate::pricing::{Delivery, Pricing};
 use crate::stored::count;
-use crate::{catalog, customer, fulfillment, idempotency, promotion};
+use crate::{catalog, customer, idempotency};
 
 /// The [`CheckoutStore`] in the database.
 pub struct SqlCheckoutStore {
     database: Database,
     composer: Arc<dyn NotificationComposer>,
+    pricing: Arc<Pricing>,
 }
 
 impl SqlCheckoutStore {
     /// `composer` decides which messages a new order causes.
     pub fn new(database: Database, composer: Arc<dyn NotificationComposer>) -> Self {
-        Self { database, composer }
+        Self { database, composer, pricing: Arc::default() }
     }
 }
 
@@ -44,9 +47,9 @@ impl CheckoutStore for SqlCheckoutStore {
         write: Write,
         checkout: NewCheckout,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let caller = CallingPlatform::of(ctx);
+        let (caller, pricing) = (CallingPlatform::of(ctx), self.pricing.clone());
         idempotency::once(&self.database, ctx, "checkout.create", write, move |tx, now| {
-            create(tx, &caller, now, &checkout)
+            create(tx, &pricing, &caller, now, &checkout)
         })
     }
 
@@ -67,9 +70,9 @@ impl CheckoutStore for SqlCheckoutStore {
         id: CheckoutId,
         request: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let caller = CallingPlatform::of(ctx);
+        let (caller, pricing) = (CallingPlatform::of(ctx), self.pricing.clone());
         idempotency::once(&self.database, ctx, "checkout.update", write, move |tx, now| {
-            update(tx, &caller, now, &id, &request)
+            update(tx, &pricing, &caller, now, &id, &request)
         })
     }
 
@@ -149,11 +152,12 @@ impl CallingPlatform {
 
 fn create(
     tx: &mut Tx<'_>,
+    pricing: &Pricing,
     caller: &CallingPlatform,
     now: Timestamp,
     new: &NewCheckout,
 ) -> Decided<Outcome, CheckoutRefusal> {
-    let facts = facts(tx, caller, &new.request, new.currency)?;
+    let facts = facts(tx, pricing, caller, &new.request, new.currency)?;
     let outcome = match price(&new.request, None, &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
@@ -180,6 +184,7 @@ fn create(
 
 fn update(
     tx: &mut Tx<'_>,
+    pricing: &Pricing,
     caller: &CallingPlatform,
     now: Timestamp,
     id: &CheckoutId,
@@ -187,7 +192,7 @@ fn update(
 ) -> Decided<Outcome, CheckoutRefusal> {
     let checkout = caller.must_own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
-    let facts = facts(tx, caller, request, checkout.currency)?;
+    let facts = facts(tx, pricing, caller, request, checkout.currency)?;
     let outcome = match price(request, Some(&checkout.details), &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
@@ -215,25 +220,28 @@ fn cancel(
 /// Reads the facts that pricing needs for this request, and no others.
 fn facts(
     tx: &mut Tx<'_>,
+    pricing: &Pricing,
     caller: &CallingPlatform,
     request: &CheckoutRequest,
     currency: Currency,
 ) -> Result<PricingFacts, diesel::result::Error> {
-    let (variants, stock) = catalog::requested_variants(tx, request, currency)?;
+    let Requested { variants, stock, revision } = catalog::requested(tx, request, currency)?;
+    // Without a variant there is nothing to price.
+    let Some(revision) = revision else { return Ok(PricingFacts { variants, stock, ..PricingFacts::default() }) };
     let discounts = match request.codes.as_deref() {
         None | Some([]) => Vec::new(),
-        Some(codes) => promotion::discounts_of(tx, codes, currency)?,
+        Some(codes) => pricing.discounts(tx, revision, codes, currency)?,
     };
-    let mut delivery = FulfillmentFacts::default();
+    let mut fulfillment = FulfillmentFacts::default();
     if request.fulfillment.is_some() {
         let email = request.buyer.as_ref().and_then(|buyer| buyer.email.as_ref());
         if let (true, Some(email)) = (caller.registered, email) {
-            delivery.address_book = customer::address_book(tx, email)?;
+            fulfillment.address_book = customer::address_book(tx, email)?;
         }
-        delivery.rates = fulfillment::rates(tx, currency)?;
-        delivery.free_shipping = fulfillment::free_shipping(tx, currency)?;
+        let Delivery { rates, free_shipping } = pricing.delivery(tx, revision, currency)?;
+        (fulfillment.rates, fulfillment.free_shipping) = (rates, free_shipping);
     }
-    Ok(PricingFacts { variants, stock, discounts, fulfillment: delivery })
+    Ok(PricingFacts { variants, stock, discounts, fulfillment })
 }
 
 /// Keeps the address of an order, so that a registered platform need not ask for it again.

@@ -104,12 +104,14 @@ pub(crate) enum Mode {
     /// One `SELECT`, which needs no transaction.
     ReadOne,
     Read,
+    /// One statement that changes rows, which needs no transaction on Postgres.
+    WriteOne,
     Write,
 }
 
 impl Mode {
     pub(super) const fn writes(self) -> bool {
-        matches!(self, Self::Write)
+        matches!(self, Self::WriteOne | Self::Write)
     }
 }
 
@@ -246,7 +248,7 @@ impl Conn {
                 // must see what was committed while it waited for the lock.
                 let begin = match mode {
                     Mode::ReadOne | Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                    Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                    Mode::WriteOne | Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
                 };
                 if self.limits == Some(limits) {
                     return AnsiTransactionManager::begin_transaction_sql(conn, begin);

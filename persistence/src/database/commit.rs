@@ -75,6 +75,9 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         if mode == Mode::ReadOne && conn.enforces(limits) {
             return self.body(conn, stage);
         }
+        if mode == Mode::WriteOne && conn.enforces(limits) && self.database.engine() == Engine::Postgres {
+            return self.commit_one(conn, stage);
+        }
         if let Err(error) = conn.begin(mode, limits) {
             return Err(self.before_commit(conn, error));
         }
@@ -124,6 +127,23 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         };
         joined.end(&End::Unknown(unknown.chain()));
         Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(unknown)))
+    }
+
+    /// Runs work of one statement, which the engine commits at once. If the connection breaks, the effect is unknown.
+    fn commit_one(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
+        let op = self.operation.name;
+        if !stage.begin_commit() {
+            return Err(Fault::new(FaultKind::Cancelled, op).into());
+        }
+        let _under_way = self.database.0.commits.begin();
+        (self.work)(&mut conn.tx()).map_err(|error| match error {
+            TxError::Refused(refusal) => RunError::Refused(refusal),
+            TxError::Sql(error) if makes_connection_unusable(&error) => {
+                conn.do_not_reuse = true;
+                RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error)))
+            }
+            TxError::Sql(error) => self.before_commit(conn, error),
+        })
     }
 
     /// Runs the work in the open transaction, and decides that it will be committed. After that the caller cannot

@@ -57,7 +57,7 @@ impl ConnectionPool {
     pub(super) async fn permit(&self, mode: Mode) -> OwnedSemaphorePermit {
         let permits = match mode {
             Mode::ReadOne | Mode::Read => &self.readers,
-            Mode::Write => &self.writers,
+            Mode::WriteOne | Mode::Write => &self.writers,
         };
         match permits.clone().acquire_owned().await {
             Ok(permit) => permit,

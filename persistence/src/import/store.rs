@@ -12,6 +12,7 @@ use domain::promotion::{DiscountScope, DiscountValue};
 use super::CHUNK;
 use super::checks::{self, Locked};
 use crate::database::{Decided, Tx};
+use crate::pricing;
 use crate::schema::{
     address, customer, discount, free_shipping, payment_instrument, product, shipping_rate, stock, variant,
 };
@@ -116,6 +117,9 @@ pub(super) fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) ->
         token: &row.token,
         handler: &row.handler,
     } }
+    if !(rates.is_empty() && discounts.is_empty() && promotions.is_empty()) {
+        pricing::changed(tx)?;
+    }
     // Stock is locked last, as in every transaction.
     checks::no_stock_below_held(tx, batch, Locked::Yes)?;
     let levels = last_of_each(&batch.stock, |row| row.sku.as_str());

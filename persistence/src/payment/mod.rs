@@ -30,7 +30,7 @@ impl AttemptStore for SqlAttemptStore {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::repeatable_write("payment.record_reference", "it sets what it would set again");
+        let op = Operation::repeatable_write_one("payment.record_reference", "it sets what it would set again");
         self.0.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
@@ -56,7 +56,7 @@ impl AttemptStore for SqlAttemptStore {
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        let op = Operation::repeatable_write("payment.postpone", "it sets what it would set again");
+        let op = Operation::repeatable_write_one("payment.postpone", "it sets what it would set again");
         self.0.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 

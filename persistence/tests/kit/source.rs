@@ -10,6 +10,7 @@ pub fn operations() -> BTreeSet<String> {
         "Operation::read_one(",
         "Operation::write(",
         "Operation::repeatable_write(",
+        "Operation::repeatable_write_one(",
         "idempotency::once(",
     ];
     let found: BTreeSet<String> = calls.into_iter().flat_map(first_texts).collect();
@@ -28,14 +29,19 @@ fn first_texts(call: &str) -> BTreeSet<String> {
     found
 }
 
-/// Returns the text of every file of the source.
+/// Whether the file has the unit tests of another file.
+fn is_test(path: &Path) -> bool {
+    path.to_string_lossy().ends_with("_tests.rs")
+}
+
+/// Returns the text of every file of the source, without unit tests.
 fn files(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("the source") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
             found.push(std::fs::read_to_string(path).expect("a file"));
         }
     }

@@ -262,8 +262,8 @@ fn shapes(set: &Set) -> BTreeSet<String> {
 /// Returns the tables of a set.
 pub fn tables(raw: &mut Raw) -> Vec<String> {
     let mut tables = raw.product_tables();
-    // This table describes the schema and not the shop.
-    tables.retain(|table| table != "schema_floor");
+    // These tables describe the schema and the revision of the data, and are not data of the shop. A migration fills them.
+    tables.retain(|table| !["schema_floor", "reference_revision"].contains(&table.as_str()));
     tables
 }
 

@@ -38,7 +38,8 @@ const API: &str = "api/src/";
 /// Parts of the api without handlers. A client that disconnects does not stop them.
 const WITHOUT_HANDLERS: [&str; 3] = ["api/src/app/", "api/src/cli/", "api/src/runtime/"];
 /// The code by which a method of a store shows that it writes.
-const WRITES: [&str; 3] = ["Operation::write(", "Operation::repeatable_write(", "once("];
+const WRITES: [&str; 4] =
+    ["Operation::write(", "Operation::repeatable_write(", "Operation::repeatable_write_one(", "once("];
 const COLLECTIONS: [&str; 5] = ["Vec<", "HashMap<", "HashSet<", "BTreeMap<", "BTreeSet<"];
 
 pub fn check(sources: &[Source]) -> Vec<Violation> {

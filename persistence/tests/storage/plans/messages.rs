@@ -13,7 +13,15 @@ crate::on_postgres!(operations_of_a_purchase_send_few_messages, repeated_stateme
 
 /// The messages of each operation of a purchase of two SKUs with an address and a code by a known buyer, and of one
 /// outbox message. `BEGIN` and `COMMIT` are one message each.
-const MESSAGES: &[(&str, usize)] = &[("checkout.create", 10)];
+const MESSAGES: &[(&str, usize)] = &[
+    ("checkout.create", 7),
+    ("checkout.update", 8),
+    ("checkout.begin_completion", 8),
+    ("payment.record_reference", 1),
+    ("checkout.settle", 13),
+    ("outbox.claim", 6),
+    ("outbox.record", 5),
+];
 
 async fn purchase(shop: &Shop, key: &str) {
     let ctx = alice();

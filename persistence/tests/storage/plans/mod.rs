@@ -73,7 +73,10 @@ async fn contract_tests_run_every_operation_and_use_every_table(place: Place) {
     let remedy = "call the port method in a test of persistence/tests/storage/contract";
     assert!(missing.is_empty(), "no contract test runs {missing:?}: {remedy}");
     let loose = &recorded.loose;
-    assert!(loose.is_empty(), "{loose:?} send more than one SELECT: use Operation::read in place of read_one");
+    assert!(
+        loose.is_empty(),
+        "{loose:?} send more than one statement: use Operation::read or repeatable_write, without `_one`"
+    );
     place.open().migrate().expect("a schema");
     let used =
         |table: &String| recorded.statements.keys().any(|statement| tables(statement).any(|used| used == *table));
