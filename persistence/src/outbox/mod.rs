@@ -24,6 +24,8 @@ use domain::outbox::{
 };
 use domain::page::{Cursor, Limit, Page};
 
+use slog::warn;
+
 use crate::database::{Batch, Database, Done, Operation, Tx};
 use crate::stored::{malformed, millis};
 
@@ -57,12 +59,17 @@ impl OutboxStore for SqlOutboxStore {
                 database.run(&ctx, op, move |tx| claim::claim(tx, channel, terms, calls.len()))
             };
             let Done { result, unclaimed } = claims.call((channel, terms), joins, run).await?;
-            // The leases of these messages would keep every other worker away.
-            for message in unclaimed.into_iter().filter_map(|claimed| claimed.message) {
-                let op = Operation::write("outbox.record");
-                let ctx = ctx.must_finish(TIME_TO_RELEASE);
-                let attempts = vec![(message, SendOutcome::Interrupted)];
-                database.run(&ctx, op, move |tx| record::record(tx, &attempts, terms.now)).await?;
+            // The leases of these messages would keep every other worker away until they end.
+            let unsent = unclaimed.into_iter().filter_map(|claimed| claimed.message);
+            let attempts: Vec<_> = unsent.map(|message| (message, SendOutcome::Interrupted)).collect();
+            if !attempts.is_empty() {
+                let (ctx, op) = (ctx.must_finish(TIME_TO_RELEASE), Operation::write("outbox.record"));
+                let released: Result<Vec<Recorded>, Fault> =
+                    database.run(&ctx, op, move |tx| record::record(tx, &attempts, terms.now)).await;
+                if let Err(fault) = released {
+                    warn!(ctx.log(), "claimed messages keep their leases until they end"; "op" => fault.operation(),
+                        "error_code" => fault.kind().into_str(), "error" => fault.chain());
+                }
             }
             Ok(result)
         })
