@@ -23,6 +23,13 @@ struct Call<W> {
     work: W,
 }
 
+/// A permit, and the time until which its holder waits for a connection: within the same `pool_wait`, unless the holder
+/// is past its point of no return.
+struct Permit {
+    permit: OwnedSemaphorePermit,
+    connection_until: Deadline,
+}
+
 /// The result of a call that joined the transaction of another.
 type Outcome<T, E> = Result<T, RunError<E>>;
 
@@ -55,9 +62,10 @@ impl Database {
 
     /// Waits for a permit until the deadline, or for at most `pool_wait` if the caller is not past its point of no
     /// return.
-    async fn permit(&self, ctx: &RequestContext, operation: Operation) -> Result<OwnedSemaphorePermit, Fault> {
+    async fn permit(&self, ctx: &RequestContext, operation: Operation) -> Result<Permit, Fault> {
         ctx.check(operation.name)?;
-        let until = if ctx.is_past_no_return() { ctx.deadline() } else { self.pool_wait(ctx) };
+        let pool_wait = || ctx.at_most(self.0.config.pool_wait).deadline();
+        let until = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
         let watch = Stopwatch::start();
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
@@ -69,11 +77,8 @@ impl Database {
             () = ctx.cancellation().cancelled() => Err(Fault::new(FaultKind::Cancelled, operation.name)),
         };
         ctx.timings().connection_wait.add(watch);
-        permit
-    }
-
-    fn pool_wait(&self, ctx: &RequestContext) -> Deadline {
-        ctx.at_most(self.0.config.pool_wait).deadline()
+        let connection_until = if ctx.is_past_no_return() { pool_wait() } else { until };
+        permit.map(|permit| Permit { permit, connection_until })
     }
 
     /// Waits for the job and returns its result. At the deadline, or if the request is cancelled, the job is abandoned.
@@ -120,11 +125,10 @@ where
     }
 
     /// Runs the call on a thread with a connection of its own. On SQLite, the writes that wait join its transaction.
-    async fn lead(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<T, E> {
+    async fn lead(self: &Arc<Self>, permit: Permit) -> Result<T, E> {
         let job = Job::new();
+        let Permit { permit, connection_until } = permit;
         job.hold(permit);
-        // Past the point of no return, the wait for the permit may have taken longer than `pool_wait`.
-        let connection_until = self.database.pool_wait(&self.ctx);
         let (call, running) = (self.clone(), RunningJob { database: self.database.clone(), job: job.clone() });
         let work = move || call.transaction().run(connection_until, &running.job.stage);
         self.on_thread(&self.waiting(&job), work).await
