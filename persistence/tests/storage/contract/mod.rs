@@ -10,7 +10,7 @@ mod idempotency;
 mod import;
 mod import_limits;
 mod order;
-mod outbox;
+pub mod outbox;
 mod payment;
 mod platform;
 mod purge;

@@ -14,6 +14,7 @@ use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
 use persistence::Engine;
 use visits::{Execution, Visits, explain, visits};
 
+use crate::contract::outbox::seed;
 use crate::golden;
 use crate::kit::cases::recorded_by;
 use crate::kit::data::{noon, task};
@@ -52,6 +53,7 @@ const MAY_BE_MISSED: &[(&str, &str)] = &[
 crate::on_both_engines!(
     contract_tests_run_every_operation_and_use_every_table,
     claim_visits_no_endpoint_without_a_pending_message,
+    claim_visits_no_message_of_the_backlog_that_it_does_not_return,
 );
 mod on_sqlite {
     use super::every_statement_uses_an_index;
@@ -302,6 +304,45 @@ async fn claim_visits_no_endpoint_without_a_pending_message(place: Place) {
             raw.execute("BEGIN");
             let rows = visits(&mut raw, choice).rows;
             assert!((1..=9).contains(&rows), "{rows} rows were visited\n{}", explain(&mut raw, choice, "COSTS OFF"));
+        }
+    }
+}
+
+/// The cost of a claim does not depend on the backlog of the endpoint that it chooses.
+async fn claim_visits_no_message_of_the_backlog_that_it_does_not_return(place: Place) {
+    let shop = place.shop().await;
+    let mut raw = place.raw();
+    seed(&mut raw, "webhook:https://busy.example/", 1, 1_300);
+    raw.execute("UPDATE delivery SET state = 'delivered', ended_at = 1");
+    seed(&mut raw, "webhook:https://busy.example/", 2, 800);
+    let long = "x".repeat(1_200);
+    raw.execute(&format!("UPDATE delivery SET body = '{long}'; ANALYZE"));
+    let terms =
+        ClaimTerms { now: noon(), lease: Duration::from_secs(60), per_endpoint: 5, reach: EndpointHealth::Failing };
+    // The first claim is one transaction, and the others are another, because they wait for it.
+    let claim = async || shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").message;
+    let claimed = tokio::join!(claim(), claim(), claim(), claim(), claim(), claim());
+    assert!(claimed.5.is_none() && claimed.3.is_some(), "{claimed:?}");
+
+    let recording = Recording::current().expect("a recording");
+    let recorded = recording.recorded();
+    let of_claim =
+        |statement: &str| statement.contains("WITH RECURSIVE waiting") || statement.contains("FROM delivery v");
+    let reads: Vec<_> = executions(&recorded).filter(|(statement, _)| of_claim(statement)).collect();
+    assert!(reads.len() >= 3, "{reads:?}");
+    if place.engine() == Engine::Postgres {
+        raw.execute("BEGIN");
+    }
+    for read in reads {
+        match place.engine() {
+            Engine::Sqlite => {
+                let plan = sqlite_plan(&mut raw, read.0).join("\n");
+                assert!(!plan.contains("TEMP B-TREE FOR ORDER BY") || read.0.contains("waiting"), "{plan}");
+            }
+            Engine::Postgres => {
+                let rows = visits(&mut raw, read).rows;
+                assert!(rows <= 20, "{rows} rows were visited\n{}", explain(&mut raw, read, "COSTS OFF"));
+            }
         }
     }
 }

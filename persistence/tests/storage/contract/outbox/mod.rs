@@ -68,7 +68,7 @@ fn on_its_way(id: &str) -> OrderChange {
 
 /// Stores messages to an endpoint, each about a separate order. They become due one after the other before noon.
 /// Different `series` have different ids.
-fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
+pub fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
     let first = 100_000_000_000_u64 + u64::from(series) * 1_000_000;
     let name = format!("'00000000000000000000' || CAST({first} + i AS TEXT)");
     let numbers = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
