@@ -20,7 +20,8 @@ type Pending<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
 pub struct Golden {
     /// The module, which is also the first part of the names of its operations.
     pub module: &'static str,
-    /// Uses the module until it has stored every kind of row and document. Gets an order of two lines, which is paid and shipped.
+    /// Uses the module until it has stored every kind of row and document. Gets an order that is paid and shipped, with
+    /// the lines `li_3` (1 rose) and `li_4` (2 books).
     pub history: for<'s> fn(&'s Shop, &'s OrderId) -> Pending<'s, ()>,
     /// Returns the stored outcome of a keyed write, as the port returns it to a client that repeats the request.
     pub replay: for<'s> fn(&'s Shop, KeyClaim) -> Pending<'s, Value>,

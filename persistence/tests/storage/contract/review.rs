@@ -210,8 +210,8 @@ async fn history(shop: &Shop, order: &OrderId) {
         let new = NewReview { line: LineId(line.into()), ..new(order, name, 4) };
         reviews.create(&ctx, write(name), new).await.expect("created").outcome.id
     };
-    created("li_1", "rose").await;
-    let id = created("li_2", "book").await;
+    created("li_3", "rose").await;
+    let id = created("li_4", "book").await;
     let withdrawal = ReviewChange::Withdraw { version: 3 };
     for (ctx, change) in [(&ctx, revise(1, 2)), (&task(), ReviewChange::Hide), (&ctx, withdrawal)] {
         reviews.change(ctx, id.clone(), change, noon() + hours(1)).await.expect("changed");
