@@ -256,11 +256,15 @@ where
         let Some(Waits { sender, result }) = self.state().take() else { return };
         let fault = |kind, why: &String| Fault::new(kind, operation.name).caused_by(why.clone());
         let outcome = match (result, end) {
-            (Some(Err(failure)), _) => Err(failure),
+            (Some(Err(RunError::Refused(refusal))), End::Committed) => Err(RunError::Refused(refusal)),
+            (Some(Err(failure @ (RunError::Failed(_) | RunError::Conflict(..) | RunError::Unknown(_)))), _) => {
+                Err(failure)
+            }
             (Some(Ok(value)), End::Committed) => Ok(value),
             (Some(Ok(_)), End::RolledBack(kind, why)) => Err(fault(*kind, why).into()),
             (Some(Ok(_)), End::Unknown(why)) => Err(RunError::Unknown(fault(FaultKind::OutcomeUnknown, why))),
-            (None, _) | (Some(Ok(_)), End::Lost) => {
+            // A refusal may follow from a change that another write made and that is not committed, so it does not count.
+            (None, _) | (Some(Ok(_)), End::Lost) | (Some(Err(RunError::Refused(_))), _) => {
                 let lost = Fault::new(FaultKind::Contention, operation.name).caused_by("the transaction was lost");
                 Err(RunError::Conflict("joined", lost))
             }

@@ -117,6 +117,12 @@ fn count(tx: &mut Tx<'_>) -> QueryResult<i64> {
     Statement::<BigInt>::new("SELECT COUNT(*) FROM entry").get_result(*conn)
 }
 
+fn is_stored(tx: &mut Tx<'_>, name: &str) -> QueryResult<bool> {
+    let Tx::Sqlite(conn) = tx else { panic!("not SQLite") };
+    let count = Statement::<BigInt>::new("SELECT COUNT(*) FROM entry WHERE name = $1").text(name);
+    Ok(count.get_result::<i64>(*conn)? > 0)
+}
+
 async fn kinds(started: Vec<Started>) -> Vec<Option<Failed>> {
     let mut kinds = Vec::new();
     for one in started {
@@ -218,4 +224,24 @@ async fn commit_that_fails_is_resolved_for_each_write() {
     let repeatable = shop.start("repeatable", |_| Ok(()));
     assert_eq!(kinds(vec![leader, violating, repeatable]).await, [None, Some(FaultKind::OutcomeUnknown), None]);
     assert_eq!(shop.rows(), ["leader", "repeatable"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusal_because_of_a_change_that_is_rolled_back_does_not_count() {
+    let shop = Shop::open();
+    let leader = shop.leader(2).await;
+    let operation = Operation::write("test.violate");
+    let violating = shop.start_as(operation, "violating", |tx| {
+        execute(tx, "INSERT INTO entry (name, of) VALUES ('orphan', 'nothing')")
+    });
+    shop.waiting(1).await;
+    let operation = Operation::repeatable_write("test.write", "the test repeats it");
+    let refusing = shop.database.run(&context(), operation, |tx| match is_stored(tx, "orphan")? {
+        true => Err(TxError::Refused(Fault::internal("test.write", "refused"))),
+        false => execute(tx, "INSERT INTO entry (name) VALUES ('late')").map_err(TxError::Sql),
+    });
+    let (refused, leader) = tokio::join!(refusing, leader);
+    assert_eq!((refused.map_err(|fault| fault.kind()), leader.expect("no panic")), (Ok(()), Ok(())));
+    assert_eq!(violating.await.expect("no panic"), Err(FaultKind::OutcomeUnknown));
+    assert_eq!(shop.rows(), ["late", "leader"]);
 }

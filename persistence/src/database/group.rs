@@ -19,7 +19,7 @@ pub(super) trait Joins: Send + Sync {
     /// Runs the body in the savepoint that is open. False if the body failed. Then the savepoint must be rolled back.
     fn run(&self, conn: &mut PooledConn) -> bool;
 
-    /// Hands the result to the caller, which is the failure of the body, if it failed.
+    /// Hands the result to the caller.
     fn end(&self, end: &End);
 }
 
@@ -96,21 +96,17 @@ impl Group {
         Place { group: self, number }
     }
 
-    /// Runs the waiting writes in the transaction that is open on `conn`, and returns those that succeeded. `None` if
-    /// one of them has ended the transaction.
+    /// Runs the waiting writes in the transaction that is open on `conn`, and returns them. `None` if one of them has
+    /// ended the transaction.
     pub(super) fn join(&self, conn: &mut PooledConn) -> Option<Joined> {
         let (mut taken, mut joined) = (Joined(self.take()), Joined::default());
         while !taken.0.is_empty() {
             let write = taken.0.remove(0);
             conn.savepoint().ok()?;
-            if write.run(conn) {
-                joined.0.push(write);
-                conn.release_savepoint().ok()?;
-            } else {
-                let rolled_back = conn.roll_back_to_savepoint();
-                write.end(&End::Lost);
-                rolled_back.ok()?;
-            }
+            let succeeded = write.run(conn);
+            // A body that failed gets its end too: it may have failed because of a change that is not committed yet.
+            joined.0.push(write);
+            if succeeded { conn.release_savepoint() } else { conn.roll_back_to_savepoint() }.ok()?;
         }
         Some(joined)
     }
