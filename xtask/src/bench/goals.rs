@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::cells::Cell;
+use super::cells::{Cell, Measured};
+use super::half::HalfLoad;
 use super::idle;
 use super::load::Flow;
-use super::report::{Report, megabytes};
-use super::stats::median_of;
+use super::stats::{median_of, megabytes};
+use super::webhooks::Webhooks;
 
 /// The lowest ratio of the shop to the bare engine, for each engine, flow and number of connections.
 const RATIOS: [(&str, Flow, usize, f64); 5] = [
@@ -40,37 +41,45 @@ impl Goals<'_> {
     }
 }
 
-pub fn write(report: &Report, text: &mut String) -> Result<()> {
+/// What the goals are compared with.
+pub struct Run<'r> {
+    pub cells: &'r [Cell],
+    pub shops: &'r [Measured],
+    pub webhooks: &'r Webhooks,
+    pub half_load: &'r [HalfLoad],
+}
+
+pub fn write(run: &Run<'_>, text: &mut String) -> Result<()> {
     text.push_str("\n## Goals\n\n| goal | this run | reached |\n|---|--:|---|\n");
     let mut goals = Goals(text);
     for (engine, flow, connections, least) in RATIOS {
-        let run = report.cell(engine, flow, connections).map_or(0.0, Cell::ratio);
+        let ratio = run.cell(engine, flow, connections).map_or(0.0, Cell::ratio);
         let plural = if connections == 1 { "" } else { "s" };
         let goal = format!("{} of bare {engine}, {connections} connection{plural}", flow.name());
-        goals.at_least(&goal, run, least)?;
+        goals.at_least(&goal, ratio, least)?;
     }
-    goals.at_least("purchase while webhooks are sent, of the rate at rest", report.webhooks.ratio(), 0.85)?;
-    goals.below("all webhooks sent after the load", report.webhooks.sent_after_ms(), 1_000.0, "ms")?;
-    if let Some(cell) = report.cell("Postgres", Flow::Purchase, 8) {
+    goals.at_least("purchase while webhooks are sent, of the rate at rest", run.webhooks.ratio(), 0.85)?;
+    goals.below("all webhooks sent after the load", run.webhooks.sent_after_ms(), 1_000.0, "ms")?;
+    if let Some(cell) = run.cell("Postgres", Flow::Purchase, 8) {
         goals.below("CPU of the shop for 1,000 purchases on Postgres", cell.shop_cpu(), CPU[0], "s")?;
         goals.below("CPU of Postgres for 1,000 purchases", cell.server_cpu(), CPU[1], "s")?;
     }
     for engine in ["SQLite", "Postgres"] {
-        let cells = report.half_load.iter().filter(|cell| cell.engine == engine);
+        let cells = run.half_load.iter().filter(|cell| cell.engine == engine);
         let p99 = cells.map(|cell| median_of(&cell.samples, |sample| sample.p99)).fold(0.0, f64::max);
         goals.below(&format!("p99 at half load on {engine}"), p99, 10.0, "ms")?;
     }
-    let memory = report.shops.iter().map(|shop| megabytes(shop.idle_memory_kib)).fold(0.0, f64::max);
+    let memory = run.shops.iter().map(|shop| megabytes(shop.idle_memory_kib)).fold(0.0, f64::max);
     goals.below(&format!("memory with {} idle connections", idle::CONNECTIONS), memory, 80.0, "MB")?;
-    let pages = report.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
+    let pages = run.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
     goals.at_least("page 1,000 of a list, of page 1", pages, 0.90)?;
-    for shop in report.shops.iter().filter(|shop| shop.engine == "SQLite") {
+    for shop in run.shops.iter().filter(|shop| shop.engine == "SQLite") {
         goals.below("start to first answer on SQLite", shop.started_in.as_millis() as f64, 50.0, "ms")?;
     }
     Ok(())
 }
 
-impl Report {
+impl Run<'_> {
     fn cell(&self, engine: &str, flow: Flow, connections: usize) -> Option<&Cell> {
         self.cells.iter().find(|cell| (cell.engine, cell.flow, cell.connections) == (engine, flow, connections))
     }

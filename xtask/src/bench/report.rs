@@ -11,7 +11,7 @@ use super::large::Large;
 use super::load::Sample;
 use super::recording::Recording;
 use super::script::operations_of_request;
-use super::stats::{for_each, median, median_of, rates, ratios};
+use super::stats::{for_each, median, median_of, megabytes, rates, ratios};
 use super::webhooks::Webhooks;
 use super::{goals, idle, profile};
 use crate::process;
@@ -42,7 +42,8 @@ impl Report {
         self.statements(&mut text)?;
         self.pages(&mut text)?;
         self.large(&mut text)?;
-        goals::write(self, &mut text)?;
+        let Self { cells, shops, webhooks, half_load, .. } = self;
+        goals::write(&goals::Run { cells, shops, webhooks, half_load }, &mut text)?;
         let failed: f64 = self.samples().map(|sample| sample.failed).sum();
         writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
         Ok(text)
@@ -235,11 +236,6 @@ impl Webhooks {
 /// The median of a figure for 1,000 purchases or reads.
 fn thousand(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
     median_of(samples, |sample| for_each(sample, of(sample)) * 1000.0)
-}
-
-/// Millions of bytes.
-pub fn megabytes(kib: u64) -> f64 {
-    kib as f64 * 1024.0 / 1e6
 }
 
 fn machine() -> String {

@@ -29,6 +29,11 @@ pub fn for_each(sample: &Sample, figure: f64) -> f64 {
     figure / sample.done.max(1.0)
 }
 
+/// Millions of bytes.
+pub fn megabytes(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
 #[cfg(test)]
 #[path = "stats_tests.rs"]
 mod tests;
