@@ -16,7 +16,7 @@ use domain::promotion::{Code, Discount};
 
 use crate::database::{Tx, execute, update};
 use crate::schema::reference_revision;
-use crate::stored::storable;
+use crate::stored::{malformed, storable};
 use crate::{fulfillment, promotion};
 
 /// The name of the revision of pricing data.
@@ -108,5 +108,8 @@ impl Pricing {
 pub(crate) fn changed(tx: &mut Tx<'_>) -> QueryResult<()> {
     let revision = fastrand::i64(..);
     let change = update(reference_revision::table.find(PRICING)).set(reference_revision::revision.eq(revision));
-    execute!(tx, change).map(drop)
+    match execute!(tx, change)? {
+        1 => Ok(()),
+        _ => Err(malformed("the revision of pricing data is missing")),
+    }
 }

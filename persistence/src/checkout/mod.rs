@@ -23,7 +23,7 @@ use domain::outbox::NotificationComposer;
 use crate::catalog::Requested;
 use crate::database::{Database, Decided, Operation, Tx, refuse};
 use crate::pricing::{Delivery, Pricing};
-use crate::stored::count;
+use crate::stored::{count, malformed};
 use crate::{catalog, customer, idempotency};
 
 /// The [`CheckoutStore`] in the database.
@@ -226,8 +226,13 @@ fn facts(
     currency: Currency,
 ) -> Result<PricingFacts, diesel::result::Error> {
     let Requested { variants, stock, revision } = catalog::requested(tx, request, currency)?;
-    // Without a variant there is nothing to price.
-    let Some(revision) = revision else { return Ok(PricingFacts { variants, stock, ..PricingFacts::default() }) };
+    let Some(revision) = revision else {
+        // Without a variant there is nothing to price.
+        return match variants.is_empty() {
+            true => Ok(PricingFacts::default()),
+            false => Err(malformed("the revision of pricing data is missing")),
+        };
+    };
     let discounts = match request.codes.as_deref() {
         None | Some([]) => Vec::new(),
         Some(codes) => pricing.discounts(tx, revision, codes, currency)?,

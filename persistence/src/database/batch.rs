@@ -2,10 +2,11 @@
 //!
 //! One of the waiting calls leads: it takes the inputs of all calls that wait, runs one transaction for them, and hands
 //! each call its result. Calls that arrive meanwhile wait for the next leader. So a busy store commits once for many
-//! calls, and a single call waits for no other.
+//! calls, and a single call does not wait for more calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::oneshot;
 
@@ -51,12 +52,17 @@ impl<I: Clone, O> Batch<I, O> {
     /// which `joins` is true, and returns a result for each, in the same order.
     ///
     /// A fault of the transaction is the fault of all its calls. But if the leader is cancelled or its deadline passes,
-    /// the other calls wait for another leader.
+    /// the other calls wait for another leader. If the fault is internal, the leader runs its own input alone.
+    ///
+    /// A call that waits gives up when `ctx` is cancelled or its deadline passes. `ctx` must be bounded, because all calls
+    /// wait for the leader.
     pub(crate) async fn call<R>(
         &self,
+        ctx: &RequestContext,
+        operation: &'static str,
         input: I,
         joins: impl Fn(&I) -> bool,
-        run: impl FnOnce(Vec<I>) -> R,
+        run: impl Fn(Vec<I>) -> R,
     ) -> Result<Done<O>, Fault>
     where
         R: Future<Output = Result<Vec<O>, Fault>>,
@@ -69,6 +75,8 @@ impl<I: Clone, O> Batch<I, O> {
             // The call stays in the list, or with a leader, until it has a result. So the channel is never closed.
             Ok(result) = &mut receiver => return result.map(alone),
             leads = self.leader.lock() => leads,
+            () = tokio::time::sleep_until(ctx.deadline().instant().into()) => return Err(gives_up(ctx, operation)),
+            () = ctx.cancellation().cancelled() => return Err(gives_up(ctx, operation)),
         };
         // The previous leader may have done this call.
         if let Ok(result) = receiver.try_recv() {
@@ -77,15 +85,21 @@ impl<I: Clone, O> Batch<I, O> {
         // Only this call can be closed: its receiver is dropped here, and the call is removed by `take`.
         drop(receiver);
         let mut others = Taken { batch: self, calls: self.take(joins) };
-        let inputs = std::iter::once(input).chain(others.calls.iter().map(|call| call.input.clone())).collect();
+        let inputs = std::iter::once(input.clone()).chain(others.calls.iter().map(|call| call.input.clone())).collect();
         match run(inputs).await {
             Ok(results) => {
                 let mut results = results.into_iter();
-                let result = results.next().ok_or_else(|| Fault::internal("database.batch", "a call has no result"))?;
+                let result = results.next().ok_or_else(|| Fault::internal(operation, "a call has no result"))?;
                 let handed = others.calls.drain(..).zip(results).map(|(call, result)| call.result.send(Ok(result)));
                 Ok(Done { result, unclaimed: handed.filter_map(|handed| handed.err()?.ok()).collect() })
             }
             Err(fault) if matches!(fault.kind(), FaultKind::Cancelled | FaultKind::DeadlineExceeded) => Err(fault),
+            // Perhaps only one input is at fault. Each of the other calls leads alone too, if it fails again.
+            Err(fault) if fault.kind() == FaultKind::Internal && !others.calls.is_empty() => {
+                drop(others);
+                let result = run(vec![input]).await?.pop();
+                result.map(alone).ok_or_else(|| Fault::internal(operation, "a call has no result"))
+            }
             Err(fault) => {
                 for call in others.calls.drain(..) {
                     // A call that has given up needs no fault.
@@ -110,6 +124,10 @@ impl<I: Clone, O> Batch<I, O> {
         *waiting = left;
         taken
     }
+}
+
+fn gives_up(ctx: &RequestContext, operation: &'static str) -> Fault {
+    ctx.check(operation).err().unwrap_or_else(|| Fault::new(FaultKind::DeadlineExceeded, operation))
 }
 
 impl<I, O> Batch<I, O> {

@@ -1,6 +1,10 @@
 //! Tests of `batch.rs`.
 
+use std::time::Duration;
+
+use domain::context::{Deadline, TraceContext};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -29,7 +33,10 @@ impl Store {
                 Some(kind) => Err(Fault::new(kind, "test.add")),
             }
         };
-        self.batch.call(input, |other| other % 2 == input % 2, run).await.map_err(|fault| fault.kind())
+        self.batch
+            .call(&context(), "test.add", input, |other| other % 2 == input % 2, run)
+            .await
+            .map_err(|fault| fault.kind())
     }
 
     fn runs(&self) -> Vec<Vec<u32>> {
@@ -50,6 +57,12 @@ impl Store {
         }
         started
     }
+}
+
+fn context() -> RequestContext {
+    let log = slog::Logger::root(slog::Discard, slog::o!());
+    let deadline = Deadline::after(Duration::from_secs(20));
+    RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test awaits or aborts it")]
@@ -153,4 +166,35 @@ async fn calls_of_one_transaction_are_bounded() {
         assert!(call.await.expect("done").is_ok());
     }
     assert_eq!(store.runs().iter().map(Vec::len).collect::<Vec<_>>(), [1, MOST_CALLS, 1]);
+}
+
+#[tokio::test]
+async fn internal_fault_of_one_call_is_not_the_fault_of_the_others() {
+    let store = Store::new();
+    let first = store.start(1, None).await;
+    let leader = store.start(3, Some(FaultKind::Internal)).await;
+    let follower = store.start(5, None).await;
+    for _ in 0..3 {
+        store.go.notify_one();
+        store.begun.notified().await;
+    }
+    store.go.notify_one();
+    assert_eq!(first.await.expect("done"), Ok(101));
+    assert_eq!(leader.await.expect("done"), Err(FaultKind::Internal));
+    assert_eq!(follower.await.expect("done"), Ok(105));
+    assert_eq!(store.runs(), [vec![1], vec![3, 5], vec![3], vec![5]]);
+}
+
+#[tokio::test]
+async fn waiting_call_gives_up_when_its_caller_is_gone() {
+    let store = Store::new();
+    let first = store.start(1, None).await;
+    let ctx = context();
+    ctx.cancellation().cancel();
+    let run = async |_: Vec<u32>| panic!("it must not lead");
+    let gone = store.batch.call(&ctx, "test.add", 3, |_| true, run).await;
+    assert_eq!(gone.err().map(|fault| fault.kind()), Some(FaultKind::Cancelled));
+    store.go.notify_one();
+    assert_eq!(first.await.expect("done"), Ok(101));
+    assert_eq!(store.runs(), [vec![1]]);
 }

@@ -158,9 +158,9 @@ where
         let running = RunningJob { database: self.database.clone(), job: job.clone() };
         let write = Arc::new(JoiningWrite {
             call: self.clone(),
-            running,
+            job: job.clone(),
             arrived: Stopwatch::start(),
-            state: Mutex::new(Some(Waits { sender, result: None })),
+            state: Mutex::new(Some(Waits { running, sender, result: None })),
         });
         let place = self.database.0.group.wait(write);
         let permit = tokio::select! {
@@ -212,13 +212,14 @@ fn still_unknown(fault: &Fault) -> Fault {
 /// A call that waits for the writer, or is part of its transaction.
 struct JoiningWrite<W, T, E> {
     call: Arc<Call<W>>,
-    running: RunningJob,
+    job: Arc<Job>,
     arrived: Stopwatch,
     /// `None` after the caller has its result.
     state: Mutex<Option<Waits<T, E>>>,
 }
 
 struct Waits<T, E> {
+    running: RunningJob,
     sender: oneshot::Sender<Outcome<T, E>>,
     /// The result of the body, which counts when the transaction is committed.
     result: Option<Outcome<T, E>>,
@@ -240,7 +241,7 @@ where
         let Call { ctx, operation, .. } = &*self.call;
         ctx.timings().connection_wait.add(self.arrived);
         let watch = Stopwatch::start();
-        let body = || self.call.transaction().body(conn, &self.running.job.stage);
+        let body = || self.call.transaction().body(conn, &self.job.stage);
         let result = catch_unwind(AssertUnwindSafe(body))
             .unwrap_or_else(|_| Err(Fault::internal(operation.name, "the body of a transaction panicked").into()));
         ctx.timings().storage.add(watch);
@@ -253,7 +254,7 @@ where
 
     fn end(&self, end: &End) {
         let Call { database, ctx, operation, .. } = &*self.call;
-        let Some(Waits { sender, result }) = self.state().take() else { return };
+        let Some(Waits { running, sender, result }) = self.state().take() else { return };
         let fault = |kind, why: &String| Fault::new(kind, operation.name).caused_by(why.clone());
         let outcome = match (result, end) {
             (Some(Err(RunError::Refused(refusal))), End::Committed) => Err(RunError::Refused(refusal)),
@@ -261,7 +262,9 @@ where
                 Err(failure)
             }
             (Some(Ok(value)), End::Committed) => Ok(value),
-            (Some(Ok(_)), End::RolledBack(kind, why)) => Err(fault(*kind, why).into()),
+            (Some(Ok(_)), End::RolledBack(kind, why)) => {
+                Err(ctx.check(operation.name).err().unwrap_or_else(|| fault(*kind, why)).into())
+            }
             (Some(Ok(_)), End::Unknown(why)) => Err(RunError::Unknown(fault(FaultKind::OutcomeUnknown, why))),
             // A refusal may follow from a change that another write made and that is not committed, so it does not count.
             (None, _) | (Some(Ok(_)), End::Lost) | (Some(Err(RunError::Refused(_))), _) => {
@@ -272,6 +275,8 @@ where
         database.record_room(*operation, &outcome);
         debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
             "elapsed_us" => self.arrived.elapsed_us());
+        // The job ends first: a caller that has its result must not count as gone.
+        drop(running);
         // A caller that is gone needs no result.
         let _ = sender.send(outcome);
     }

@@ -11,7 +11,8 @@ pub(super) fn classify(operation: &'static str, error: Error) -> Fault {
     Fault::new(classify_kind(&error), operation).caused_by(error)
 }
 
-fn classify_kind(error: &Error) -> FaultKind {
+/// The kind of the fault for an error when nothing was committed.
+pub(super) fn classify_kind(error: &Error) -> FaultKind {
     match root(error) {
         Error::DatabaseError(Kind::ClosedConnection, _) => FaultKind::Unavailable,
         Error::DatabaseError(Kind::SerializationFailure, _) => FaultKind::Contention,

@@ -14,7 +14,7 @@ use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 
 use super::backend::{Limits, Mode};
-use super::classify::{classify, conflict, makes_connection_unusable, refused_commit};
+use super::classify::{classify, classify_kind, conflict, makes_connection_unusable, refused_commit};
 use super::group::{End, Joined};
 use super::job::Stage;
 use super::pool::PooledConn;
@@ -71,6 +71,10 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
         let limits = Limits::of(&storage.config).within(ctx.deadline().remaining());
         ctx.check(op)?;
+        if mode.writes() {
+            // The disk may have failed while this write waited.
+            self.database.takes_writes(op)?;
+        }
         // One statement is a transaction of its own. Without BEGIN and COMMIT it is one round trip instead of three.
         if mode == Mode::ReadOne && conn.enforces(limits) {
             return self.body(conn, stage);
@@ -92,7 +96,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
                 return Err(failure);
             }
         };
-        let joins = mode.writes() && is_first && self.database.engine() == Engine::Sqlite;
+        let joins = mode.writes() && is_first && !self.operation.is_alone && self.database.engine() == Engine::Sqlite;
         let Some(joined) = (if joins { storage.group.join(conn) } else { Some(Joined::default()) }) else {
             conn.roll_back();
             let lost = Fault::new(FaultKind::Contention, op).caused_by("a joined write ended the transaction");
@@ -114,11 +118,9 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             },
             // A read has no effect that could be unknown.
             Err(error) if !mode.writes() || refused_commit(&error) => {
-                let failure = self.before_commit(conn, error);
-                if let RunError::Failed(fault) | RunError::Conflict(_, fault) = &failure {
-                    joined.end(&End::rolled_back(fault));
-                }
-                return Err(failure);
+                // The other writes get the engine's reason, and not that the caller of this one is gone or late.
+                joined.end(&End::RolledBack(classify_kind(&error), error.to_string()));
+                return Err(self.before_commit(conn, error));
             }
             Err(error) => {
                 conn.do_not_reuse = true;
@@ -135,7 +137,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         if !stage.begin_commit() {
             return Err(Fault::new(FaultKind::Cancelled, op).into());
         }
-        let _under_way = self.database.0.commits.begin();
+        // Not marked as a commit under way, because the statement may wait for a lock.
         (self.work)(&mut conn.tx()).map_err(|error| match error {
             TxError::Refused(refusal) => RunError::Refused(refusal),
             TxError::Sql(error) if makes_connection_unusable(&error) => {

@@ -2,12 +2,12 @@
 //!
 //! The writer runs its own body. Then it takes the writes that wait, runs the body of each in a savepoint, and commits
 //! once for all. A body that fails is rolled back alone. A commit that fails is the failure of all. Writes that arrive
-//! after the writer has taken the others wait for the next writer, so no write waits longer than one group.
+//! after the writer has taken the others wait for the next writer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::fault::{Fault, FaultKind};
+use domain::fault::FaultKind;
 
 use super::pool::PooledConn;
 
@@ -32,12 +32,6 @@ pub(super) enum End {
     Unknown(String),
     /// The engine rolled the whole transaction back because of one of its writes. Each of the others may run again.
     Lost,
-}
-
-impl End {
-    pub(super) fn rolled_back(fault: &Fault) -> Self {
-        Self::RolledBack(fault.kind(), fault.chain())
-    }
 }
 
 /// The writes that wait, in the order of their arrival.

@@ -143,24 +143,26 @@ pub(crate) struct Operation {
     pub(crate) mode: Mode,
     /// The reason why the transaction may be run again after a commit with an unknown outcome. `None` if it may not.
     repeatable: Option<&'static str>,
+    /// Whether no other write may join the transaction.
+    is_alone: bool,
 }
 
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, mode: Mode::Read, repeatable: None }
+        Self { name, mode: Mode::Read, repeatable: None, is_alone: false }
     }
     /// A read whose body sends exactly one statement. The statement is its own transaction, so it needs one round trip.
     pub(crate) const fn read_one(name: &'static str) -> Self {
-        Self { name, mode: Mode::ReadOne, repeatable: None }
+        Self { name, mode: Mode::ReadOne, repeatable: None, is_alone: false }
     }
     /// A repeatable write whose body sends exactly one statement. On Postgres the statement is its own transaction, so it
     /// needs one round trip.
     pub(crate) const fn repeatable_write_one(name: &'static str, reason: &'static str) -> Self {
-        Self { name, mode: Mode::WriteOne, repeatable: Some(reason) }
+        Self { name, mode: Mode::WriteOne, repeatable: Some(reason), is_alone: false }
     }
 
     pub(crate) const fn write(name: &'static str) -> Self {
-        Self { name, mode: Mode::Write, repeatable: None }
+        Self { name, mode: Mode::Write, repeatable: None, is_alone: false }
     }
 
     /// A write that may be run again although its first run may have taken effect, because the second run changes
@@ -169,7 +171,7 @@ impl Operation {
     /// connection. Otherwise the body only sets values that a second run would set again. A keyed write uses
     /// [`crate::idempotency::once`].
     pub(crate) const fn repeatable_write(name: &'static str, reason: &'static str) -> Self {
-        Self { name, mode: Mode::Write, repeatable: Some(reason) }
+        Self { name, mode: Mode::Write, repeatable: Some(reason), is_alone: false }
     }
 }
 
@@ -275,6 +277,8 @@ impl Database {
         /// The longest wait for the write lock. If a writer in another process holds the lock longer, writes work.
         const LOCK_WAIT: Duration = Duration::from_millis(100);
         let file = self.0.file.0.clone();
+        // The answer must not wait for the disk on behalf of other writes.
+        let probe = Operation { is_alone: true, ..Operation::write(NAME) };
         let check = move |tx: &mut Tx<'_>| {
             if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
@@ -282,7 +286,7 @@ impl Database {
             file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME, None)).map_err(TxError::Refused)
         };
         if self.engine() == Engine::Postgres {
-            return self.run(ctx, Operation::write(NAME), check);
+            return self.run(ctx, probe, check);
         }
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
@@ -290,7 +294,7 @@ impl Database {
             // If another writer holds the only write permit, writes work. A wait for the permit would make a busy shop
             // unready.
             if database.0.pool.is_idle_for_writes() {
-                match database.run(&ctx.at_most(LOCK_WAIT), Operation::write(NAME), check.clone()).await {
+                match database.run(&ctx.at_most(LOCK_WAIT), probe, check.clone()).await {
                     Err(fault) if matches!(fault.kind(), FaultKind::Contention | FaultKind::DeadlineExceeded) => {}
                     known => return known,
                 }

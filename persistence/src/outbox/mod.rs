@@ -29,8 +29,10 @@ use slog::warn;
 use crate::database::{Batch, Database, Done, Operation, Tx};
 use crate::stored::{malformed, millis};
 
+/// The longest time for a claim. All claims and records of the process wait for it.
+const TIME_TO_CLAIM: Duration = Duration::from_secs(5);
 /// The longest time to release the lease of a message whose claim has no caller any more.
-const TIME_TO_RELEASE: Duration = Duration::from_secs(5);
+const TIME_TO_RELEASE: Duration = Duration::from_secs(1);
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
@@ -51,14 +53,12 @@ impl SqlOutboxStore {
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
-        let (database, ctx, claims) = (self.database.clone(), ctx.clone(), Arc::clone(&self.claims));
+        let (database, ctx, claims) = (self.database.clone(), ctx.at_most(TIME_TO_CLAIM), Arc::clone(&self.claims));
         Box::pin(async move {
             let joins = |(other, others): &(Channel, ClaimTerms)| *other == channel && others.joins(&terms);
-            let run = |calls: Vec<_>| {
-                let op = Operation::write("outbox.claim");
-                database.run(&ctx, op, move |tx| claim::claim(tx, channel, terms, calls.len()))
-            };
-            let Done { result, unclaimed } = claims.call((channel, terms), joins, run).await?;
+            let op = Operation::write("outbox.claim");
+            let run = |calls: Vec<_>| database.run(&ctx, op, move |tx| claim::claim(tx, channel, terms, calls.len()));
+            let Done { result, unclaimed } = claims.call(&ctx, op.name, (channel, terms), joins, run).await?;
             // The leases of these messages would keep every other worker away until they end.
             let unsent = unclaimed.into_iter().filter_map(|claimed| claimed.message);
             let attempts: Vec<_> = unsent.map(|message| (message, SendOutcome::Interrupted)).collect();
@@ -85,11 +85,9 @@ impl OutboxStore for SqlOutboxStore {
         let (database, ctx, records) = (self.database.clone(), ctx.clone(), Arc::clone(&self.records));
         let attempt = (message.clone(), outcome);
         Box::pin(async move {
-            let run = |attempts: Vec<_>| {
-                let op = Operation::write("outbox.record");
-                database.run(&ctx, op, move |tx| record::record(tx, &attempts, now))
-            };
-            records.call(attempt, |_| true, run).await.map(|done| done.result)
+            let op = Operation::write("outbox.record");
+            let run = |attempts: Vec<_>| database.run(&ctx, op, move |tx| record::record(tx, &attempts, now));
+            records.call(&ctx, op.name, attempt, |_| true, run).await.map(|done| done.result)
         })
     }
 

@@ -148,6 +148,8 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         return Ok(0);
     }
 
+    // In the order in which records lock them.
+    queries::lock_endpoints(tx, &endpoints)?;
     let change = update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
         .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
     execute!(tx, change)?;
