@@ -65,7 +65,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The writes that have joined a transaction. If they are dropped before they are told how it ended, it is lost.
+/// The writes that have joined a transaction. If they are dropped before the end of the transaction is known, it counts as
+/// lost.
 #[derive(Default)]
 pub(super) struct Joined(Vec<Arc<dyn Joins>>);
 
