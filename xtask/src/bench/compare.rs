@@ -50,6 +50,8 @@ impl Worktree {
         Ok(worktree)
     }
 
+    /// Removes the worktree of this run, or what an earlier run left. If there is none, git fails, and nothing is left to
+    /// do. If one stays, `git worktree add` of the next run reports it.
     fn remove(&self) {
         let _ = git(&["worktree", "remove", "--force"]).arg(&self.0).output();
     }
