@@ -40,10 +40,16 @@ fn statement_with_other_values_is_not_prepared_again() {
         let query = Statement::<Text>::new(text).text(&sku).bigint(held * 10);
         let found: Vec<String> = query.load(&mut conn).expect("read");
         assert_eq!(found, [sku]);
+        let limited: Vec<i64> = level::table.select(level::held).limit(held).load(&mut conn).expect("read");
+        assert_eq!(limited.len() as i64, held);
     }
+    conn.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+    let again = Statement::<Text>::new("SELECT sql FROM sqlite_stmt WHERE reprep > $1").bigint(0);
+    let again: Vec<String> = again.load(&mut conn).expect("read");
+    assert!(again.is_empty(), "SQLite prepared these again; see LIBSQLITE3_FLAGS in .cargo/config.toml: {again:#?}");
     let prepared = prepared.lock().expect("sound");
     let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
-    assert_eq!(kept, ["INSERT", "UPDATE", "SELECT", "SELECT"], "{prepared:#?}");
+    assert_eq!(kept, ["INSERT", "UPDATE", "SELECT", "SELECT", "SELECT"], "{prepared:#?}");
 }
 
 #[test]
