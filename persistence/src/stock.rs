@@ -7,7 +7,7 @@ use domain::catalog::Sku;
 use domain::stock::{Demand, StockChange, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Statement, Tx, load};
+use crate::database::{Engine, Statement, Tx, load};
 use crate::schema::stock;
 
 /// $1 the units of each SKU as a JSON object, $2 and $3 what is added to `on_hand` and `held` for each unit.
@@ -43,9 +43,9 @@ fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
 pub(crate) fn change(tx: &mut Tx<'_>, demand: &Demand, change: StockChange) -> QueryResult<Vec<Sku>> {
     let (on_hand, held) = change.per_unit();
     let units = serde_json::to_string(demand).map_err(|error| Error::SerializationError(error.into()))?;
-    let text = match tx {
-        Tx::Sqlite(_) => CHANGE_ON_SQLITE,
-        Tx::Postgres(_) => CHANGE_ON_POSTGRES,
+    let text = match tx.engine() {
+        Engine::Sqlite => CHANGE_ON_SQLITE,
+        Engine::Postgres => CHANGE_ON_POSTGRES,
     };
     let change = Statement::<Text>::new(text).text(&units).bigint(on_hand).bigint(held);
     let changed: Vec<String> = load!(tx, change)?;

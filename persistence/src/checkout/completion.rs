@@ -182,9 +182,11 @@ pub(super) fn settle(
             };
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
-            orders::insert(tx, &order)?;
             remember_destination(tx, &checkout)?;
-            outbox::enqueue(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
+            // Read before the first deferred write, so that the writes are one statement.
+            let messages = outbox::messages(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
+            orders::insert(tx, &order)?;
+            messages.store(tx)?;
             (state, StockChange::Take, Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(decline) => {

@@ -10,11 +10,11 @@ use super::rows::{CheckoutRow, FINAL, OPEN};
 use crate::database::{Tx, execute, first, load, lock, lock_free, update};
 use crate::payment::AttemptRow;
 use crate::schema::{checkout, payment_attempt};
-use crate::stored::{malformed, millis};
+use crate::stored::millis;
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
     let insert = diesel::insert_into(checkout::table).values(CheckoutRow::new(new)?);
-    execute!(tx, insert).map(drop)
+    tx.defer(insert)
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
@@ -57,28 +57,21 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
 /// Replaces the stored checkout, whose version must be `version`. Unlike [`save`], it can replace a version that this
 /// transaction wrote itself.
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
-    let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
-    let row = CheckoutRow::new(changed)?;
-    match execute!(tx, update(target).set(&row))? {
-        1 => Ok(()),
-        _ => Err(malformed(format!("{} changed under its lock", changed.id))),
-    }
+    let target = checkout::table.find(changed.id.to_string()).filter(checkout::version.eq(version));
+    tx.defer_one(update(target).set(CheckoutRow::new(changed)?), format!("{} changed under its lock", changed.id))
 }
 
 /// Stores that a checkout became an order. Does not write the content of the checkout, which has not changed.
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
-    let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
+    let target = checkout::table.find(completed.id.to_string()).filter(checkout::version.eq(completed.version - 1));
     let change = update(target).set((
         checkout::status.eq(completed.status.into_str()),
         checkout::version.eq(completed.version),
         checkout::updated_at.eq(millis(completed.updated_at)),
-        checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.as_str())),
-        checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str())),
+        checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.to_string())),
+        checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str().to_owned())),
     ));
-    match execute!(tx, change)? {
-        1 => Ok(()),
-        _ => Err(malformed(format!("{} changed under its lock", completed.id))),
-    }
+    tx.defer_one(change, format!("{} changed under its lock", completed.id))
 }
 
 /// Cancels at most `limit` open checkouts that have expired, and returns their number.

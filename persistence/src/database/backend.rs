@@ -1,4 +1,4 @@
-//! Both engines behind one enum. Only this file opens a connection or a transaction.
+//! Both engines behind one type. Only this file opens a connection or a transaction.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,19 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel::sql_types::Text;
 
-use super::constant::{Constant, constant};
+use super::tx::{Tx, TxConn};
 use super::{DatabaseConfig, DatabaseUrl};
+
+/// Calls a function of the connection, whatever its engine is.
+macro_rules! on_engine {
+    ($this:expr, |$conn:ident| $call:expr) => {
+        match &mut $this.engine {
+            EngineConn::Sqlite($conn) => $call,
+            EngineConn::Postgres($conn) => $call,
+        }
+    };
+}
 
 /// A connection to the engine that the URL names.
 pub(super) struct Conn {
@@ -22,81 +31,6 @@ pub(super) struct Conn {
 enum EngineConn {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
-}
-
-/// Permission to run SQL in the open transaction. Only this module creates a `Tx`, and only for a synchronous closure,
-/// so nothing can be awaited during a transaction.
-pub(crate) enum Tx<'c> {
-    Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
-}
-
-/// Runs one query on the engine of `$tx`. The compiler checks the query for each engine.
-macro_rules! on_backend {
-    ($tx:expr, |$conn:ident| $query:expr) => {
-        match $tx {
-            $crate::database::Tx::Sqlite($conn) => $query,
-            $crate::database::Tx::Postgres($conn) => $query,
-        }
-    };
-}
-pub(crate) use on_backend;
-
-/// Runs a statement and returns the number of changed rows.
-macro_rules! execute {
-    ($tx:expr, $statement:expr) => {
-        $crate::database::on_backend!($tx, |conn| $statement.execute(*conn))
-    };
-}
-/// Returns all rows of a query.
-macro_rules! load {
-    ($tx:expr, $query:expr) => {
-        $crate::database::on_backend!($tx, |conn| $query.load(*conn))
-    };
-}
-/// Returns the first row of a query, if there is one.
-macro_rules! first {
-    ($tx:expr, $query:expr) => {
-        $crate::database::on_backend!($tx, |conn| $query.first(*conn).optional())
-    };
-}
-/// Returns the first row of a query, if there is one, and locks the row until the transaction ends. On SQLite there are
-/// no row locks: a transaction that writes holds the only write lock.
-macro_rules! lock {
-    ($tx:expr, $query:expr) => {
-        match $tx {
-            $crate::database::Tx::Sqlite(conn) => $query.first(*conn).optional(),
-            $crate::database::Tx::Postgres(conn) => $query.for_update().first(*conn).optional(),
-        }
-    };
-}
-/// Returns all rows of a query, and locks them in the order of the query until the transaction ends.
-macro_rules! lock_all {
-    ($tx:expr, $query:expr) => {
-        match $tx {
-            $crate::database::Tx::Sqlite(conn) => $query.load(*conn),
-            $crate::database::Tx::Postgres(conn) => $query.for_update().load(*conn),
-        }
-    };
-}
-/// Returns the rows of a query that no other transaction has locked, and locks these rows until the transaction ends.
-macro_rules! lock_free {
-    ($tx:expr, $query:expr) => {
-        match $tx {
-            $crate::database::Tx::Sqlite(conn) => $query.load(*conn),
-            $crate::database::Tx::Postgres(conn) => $query.for_update().skip_locked().load(*conn),
-        }
-    };
-}
-pub(crate) use {execute, first, load, lock, lock_all, lock_free};
-
-/// A text column, ordered by its bytes. On Postgres the default order is the collation of the database. With that
-/// order, lists would differ between the engines, and rows would be locked in another order than in the program.
-pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {
-    match tx {
-        Tx::Sqlite(_) => constant(column),
-        Tx::Postgres(_) => constant(format!("{column} COLLATE \"C\"")),
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,41 +200,41 @@ impl Conn {
     }
 
     pub(super) fn tx(&mut self) -> Tx<'_> {
-        match &mut self.engine {
-            EngineConn::Sqlite(conn) => Tx::Sqlite(conn),
-            EngineConn::Postgres(conn) => Tx::Postgres(conn),
-        }
+        Tx::new(match &mut self.engine {
+            EngineConn::Sqlite(conn) => TxConn::Sqlite(conn),
+            EngineConn::Postgres(conn) => TxConn::Postgres(conn),
+        })
     }
 
     /// Opens the savepoint of a write that joins the transaction.
     pub(super) fn savepoint(&mut self) -> QueryResult<()> {
-        on_backend!(self.tx(), |conn| conn.batch_execute("SAVEPOINT joined"))
+        on_engine!(self, |conn| conn.batch_execute("SAVEPOINT joined"))
     }
 
     pub(super) fn release_savepoint(&mut self) -> QueryResult<()> {
-        on_backend!(self.tx(), |conn| conn.batch_execute("RELEASE joined"))
+        on_engine!(self, |conn| conn.batch_execute("RELEASE joined"))
     }
 
     /// Fails if the engine has rolled the whole transaction back.
     pub(super) fn roll_back_to_savepoint(&mut self) -> QueryResult<()> {
-        on_backend!(self.tx(), |conn| conn.batch_execute("ROLLBACK TO joined; RELEASE joined"))
+        on_engine!(self, |conn| conn.batch_execute("ROLLBACK TO joined; RELEASE joined"))
     }
 
     pub(super) fn commit(&mut self) -> QueryResult<()> {
-        on_backend!(self.tx(), |conn| AnsiTransactionManager::commit_transaction(conn))
+        on_engine!(self, |conn| AnsiTransactionManager::commit_transaction(conn))
     }
 
     /// Rolls the transaction back. If the rollback fails, the connection is marked as broken, and the pool drops it,
     /// which rolls back too.
     pub(super) fn roll_back(&mut self) {
-        let _ = on_backend!(self.tx(), |conn| AnsiTransactionManager::rollback_transaction(conn));
+        let _ = on_engine!(self, |conn| AnsiTransactionManager::rollback_transaction(conn));
     }
 
     pub(super) fn ping(&mut self) -> QueryResult<()> {
-        on_backend!(self.tx(), |conn| conn.ping())
+        on_engine!(self, |conn| conn.ping())
     }
 
     pub(super) fn is_broken(&mut self) -> bool {
-        on_backend!(self.tx(), |conn| conn.is_broken())
+        on_engine!(self, |conn| conn.is_broken())
     }
 }

@@ -108,17 +108,17 @@ fn context() -> RequestContext {
 }
 
 fn execute(tx: &mut Tx<'_>, sql: &str) -> QueryResult<()> {
-    let Tx::Sqlite(conn) = tx else { panic!("not SQLite") };
+    let Ok(crate::database::TxConn::Sqlite(conn)) = tx.conn() else { panic!("not SQLite") };
     conn.batch_execute(sql)
 }
 
 fn count(tx: &mut Tx<'_>) -> QueryResult<i64> {
-    let Tx::Sqlite(conn) = tx else { panic!("not SQLite") };
+    let Ok(crate::database::TxConn::Sqlite(conn)) = tx.conn() else { panic!("not SQLite") };
     Statement::<BigInt>::new("SELECT COUNT(*) FROM entry").get_result(*conn)
 }
 
 fn is_stored(tx: &mut Tx<'_>, name: &str) -> QueryResult<bool> {
-    let Tx::Sqlite(conn) = tx else { panic!("not SQLite") };
+    let Ok(crate::database::TxConn::Sqlite(conn)) = tx.conn() else { panic!("not SQLite") };
     let count = Statement::<BigInt>::new("SELECT COUNT(*) FROM entry WHERE name = $1").text(name);
     Ok(count.get_result::<i64>(*conn)? > 0)
 }

@@ -138,7 +138,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             return Err(Fault::new(FaultKind::Cancelled, op).into());
         }
         // Not marked as a commit under way, because the statement may wait for a lock.
-        (self.work)(&mut conn.tx()).map_err(|error| match error {
+        self.statements(conn).map_err(|error| match error {
             TxError::Refused(refusal) => RunError::Refused(refusal),
             TxError::Sql(error) if makes_connection_unusable(&error) => {
                 conn.do_not_reuse = true;
@@ -148,13 +148,21 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         })
     }
 
+    /// Runs the work, and the writes that it deferred.
+    fn statements(&self, conn: &mut PooledConn) -> Result<T, TxError<E>> {
+        let mut tx = conn.tx();
+        let value = (self.work)(&mut tx)?;
+        tx.send_deferred()?;
+        Ok(value)
+    }
+
     /// Runs the work in the open transaction, and decides that it will be committed. After that the caller cannot
     /// abandon it.
     pub(super) fn body(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
         let (ctx, op) = (self.ctx, self.operation.name);
         // Checked again, because BEGIN can take long on a bad connection, and a write may wait for its turn.
         ctx.check(op)?;
-        let value = (self.work)(&mut conn.tx()).map_err(|error| match error {
+        let value = self.statements(conn).map_err(|error| match error {
             TxError::Refused(refusal) => RunError::Refused(refusal),
             TxError::Sql(error) => self.before_commit(conn, error),
         })?;

@@ -19,8 +19,9 @@ use diesel::sql_types::{BigInt, HasSqlType, Nullable, SqlType};
 use diesel::sqlite::Sqlite;
 use domain::clock::Timestamp;
 
-use super::backend::Tx;
+use super::Engine;
 use super::constant::constant;
+use super::tx::{Tx, TxConn};
 use crate::stored::nearest_instant;
 
 /// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, but the compiler refuses to
@@ -140,17 +141,17 @@ impl Timed {
     }
 
     pub(crate) fn text(&self, tx: &Tx<'_>) -> &str {
-        match tx {
-            Tx::Sqlite(_) => &self.sqlite,
-            Tx::Postgres(_) => &self.postgres,
+        match tx.engine() {
+            Engine::Sqlite => &self.sqlite,
+            Engine::Postgres => &self.postgres,
         }
     }
 }
 
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
-    match tx {
-        Tx::Sqlite(conn) => select(constant::<EngineMillis>(SQLITE)).get_result(*conn),
-        Tx::Postgres(conn) => select(constant::<EngineMillis>(POSTGRES)).get_result(*conn),
+    match tx.conn()? {
+        TxConn::Sqlite(conn) => select(constant::<EngineMillis>(SQLITE)).get_result(*conn),
+        TxConn::Postgres(conn) => select(constant::<EngineMillis>(POSTGRES)).get_result(*conn),
     }
 }
 
@@ -172,8 +173,7 @@ macro_rules! leases {
             let leased = $table::leased_until.eq($crate::database::lease(length));
             let counted = ($($table::$counter.eq($table::$counter + 1),)+);
             let update = $crate::database::update($table::table.filter($table::id.eq_any(ids)));
-            $crate::database::execute!(tx, update.set((leased, counted)))?;
-            Ok(())
+            tx.defer(update.set((leased, counted)))
         }
     };
 }

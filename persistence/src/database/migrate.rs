@@ -15,10 +15,11 @@ use diesel::sql_types::Bool;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
 
-use super::backend::{Conn, Tx, on_backend};
+use super::backend::Conn;
 use super::constant::Statement;
 use super::lock_file::must_have_one_name;
-use super::{DatabaseConfig, DatabaseUrl, OpenError};
+use super::tx::{Tx, TxConn, on_backend};
+use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
 use crate::database::load;
 use crate::stored::malformed;
 
@@ -55,13 +56,17 @@ where
     S: MigrationSource<Sqlite> + MigrationSource<Pg>,
 {
     let mut conn = connect(&config.url)?;
-    if let Tx::Postgres(conn) = conn.tx() {
+    if let TxConn::Postgres(conn) = conn.tx().conn().map_err(failed)? {
         let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
         conn.batch_execute(&lock).map_err(failed)?;
     }
     pending(&mut conn)?;
     // Postgres releases the advisory lock when the connection is closed.
-    on_backend!(conn.tx(), |conn| run(steps, conn)).map_err(failed)
+    match conn.tx().conn().map_err(failed)? {
+        TxConn::Sqlite(conn) => run(steps, *conn),
+        TxConn::Postgres(conn) => run(steps, *conn),
+    }
+    .map_err(failed)
 }
 
 /// Runs the missing steps and returns their number. Each step is one transaction, so a step that found a table in use
@@ -164,9 +169,9 @@ fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
 }
 
 fn exists(tx: &mut Tx<'_>, table: &str) -> QueryResult<bool> {
-    let exists = Statement::<Bool>::new(match tx {
-        Tx::Sqlite(_) => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)",
-        Tx::Postgres(_) => "SELECT to_regclass($1) IS NOT NULL",
+    let exists = Statement::<Bool>::new(match tx.engine() {
+        Engine::Sqlite => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)",
+        Engine::Postgres => "SELECT to_regclass($1) IS NOT NULL",
     });
     let exists = exists.text(table);
     on_backend!(tx, |conn| exists.get_result(*conn))

@@ -11,6 +11,7 @@ mod classify;
 mod commit;
 mod commits;
 mod constant;
+mod deferred;
 mod group;
 mod insert;
 mod job;
@@ -21,6 +22,7 @@ mod pool;
 mod postgres_url;
 mod rerun;
 mod room;
+mod tx;
 mod update;
 mod url;
 
@@ -36,17 +38,17 @@ use tokio::runtime::Handle;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
-pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use batch::{Batch, Done};
 use commit::RunError;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use group::Group;
-pub(crate) use insert::insert_all;
+pub(crate) use insert::{insert_all, take_first};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases};
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;
+pub(crate) use tx::{Tx, TxConn, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use update::update;
 
 /// Where the database is, and how long its operations may take.

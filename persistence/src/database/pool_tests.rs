@@ -27,11 +27,12 @@ fn every_connection_of_the_pool_is_durable() {
     let pool = ConnectionPool::open(&config, None, &Logger::root(slog::Discard, o!()));
     let connections = [pool.get(config.pool_wait).expect("one"), pool.get(config.pool_wait).expect("another")];
     for mut tracked in connections {
-        let super::super::Tx::Sqlite(conn) = tracked.conn.tx() else { panic!("not SQLite") };
+        let mut tx = tracked.conn.tx();
+        let Ok(super::super::TxConn::Sqlite(conn)) = tx.conn() else { panic!("not SQLite") };
         #[expect(clippy::disallowed_methods, reason = "it runs once")]
         let mut setting = |pragma: &str| {
             let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
-            let setting: Setting = diesel::sql_query(sql).get_result(conn).expect("a setting");
+            let setting: Setting = diesel::sql_query(sql).get_result(*conn).expect("a setting");
             setting.value
         };
         let full = "2";

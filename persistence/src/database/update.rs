@@ -19,7 +19,7 @@ pub(crate) struct Target<Table, Where>(UpdateTarget<Table, Where>);
 
 impl<Table: QuerySource, Where> Target<Table, Where> {
     /// The update that makes these changes, which must be at least one.
-    pub(crate) fn set<C>(self, changes: C) -> Update<Table::FromClause, Where, C::Changeset>
+    pub(crate) fn set<C>(self, changes: C) -> Update<Table, Where, C::Changeset>
     where
         C: AsChangeset<Target = Table>,
     {
@@ -29,8 +29,8 @@ impl<Table: QuerySource, Where> Target<Table, Where> {
 }
 
 /// A whole `UPDATE` statement.
-pub(crate) struct Update<Table, Where, Changes> {
-    table: Table,
+pub(crate) struct Update<Table: QuerySource, Where, Changes> {
+    table: Table::FromClause,
     condition: Where,
     changes: Changes,
 }
@@ -38,7 +38,8 @@ pub(crate) struct Update<Table, Where, Changes> {
 impl<Table, Where, Changes, DB> QueryFragment<DB> for Update<Table, Where, Changes>
 where
     DB: Backend,
-    Table: QueryFragment<DB>,
+    Table: QuerySource,
+    Table::FromClause: QueryFragment<DB>,
     Where: QueryFragment<DB>,
     Changes: QueryFragment<DB>,
 {
@@ -51,11 +52,11 @@ where
     }
 }
 /// Diesel caches the statement under its whole SQL text.
-impl<Table, Where, Changes> QueryId for Update<Table, Where, Changes> {
+impl<Table: QuerySource, Where, Changes> QueryId for Update<Table, Where, Changes> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
-impl<Table, Where, Changes, Conn> RunQueryDsl<Conn> for Update<Table, Where, Changes> {}
+impl<Table: QuerySource, Where, Changes, Conn> RunQueryDsl<Conn> for Update<Table, Where, Changes> {}
 
 #[cfg(test)]
 #[path = "update_tests.rs"]

@@ -10,7 +10,7 @@ use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
 use super::queries::{self, KeyId};
-use crate::database::{Statement, Tx, execute, on_backend, update};
+use crate::database::{Engine, Statement, Tx, execute, on_backend, update};
 use crate::schema::idempotency_binding as bindings;
 use crate::stored::millis;
 
@@ -31,7 +31,7 @@ const BIND: &str = "INSERT INTO idempotency_binding (principal, operation, idemp
 /// Claims a key if it is free, and binds it to the resource of the claim. `None` if the key is not free. The binding is
 /// the same as that of [`bind`].
 pub(super) fn claim(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Option<bool>> {
-    if claim.resource.is_empty() || matches!(tx, Tx::Sqlite(_)) {
+    if claim.resource.is_empty() || tx.engine() == Engine::Sqlite {
         return if queries::insert_once(tx, claim, now)? { bind(tx, claim, now).map(Some) } else { Ok(None) };
     }
     let statement = of_claim(CLAIM_AND_BIND, claim, now).text(&claim.fingerprint.0);

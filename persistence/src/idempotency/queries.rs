@@ -7,7 +7,7 @@ use domain::idempotency::{KeyClaim, RETENTION};
 
 use crate::database::{Tx, execute, first, lock_free, on_backend, update};
 use crate::schema::idempotency_key as keys;
-use crate::stored::{count, malformed, millis};
+use crate::stored::{count, millis};
 
 /// The primary key of the row of an idempotency key.
 #[derive(Clone, Copy)]
@@ -83,12 +83,12 @@ pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryR
 }
 
 pub(crate) fn set_outcome(tx: &mut Tx<'_>, id: KeyId<'_>, outcome: &str) -> QueryResult<()> {
-    let change = update(keys::table.find(id.columns())).set(keys::outcome.eq(outcome));
-    match execute!(tx, change)? {
-        1 => Ok(()),
-        // Without its outcome the key would be in progress for ever.
-        _ => Err(malformed(format!("{} of {:?} has no such key", id.operation, id.resource))),
-    }
+    let KeyId { principal, operation, resource, key } = id;
+    let [principal, name, resource, key] = [principal, operation, resource, key].map(str::to_owned);
+    // Without its outcome the key would be in progress for ever.
+    let otherwise = format!("{operation} of {resource:?} has no such key");
+    let change = update(keys::table.find((principal, name, resource, key))).set(keys::outcome.eq(outcome.to_owned()));
+    tx.defer_one(change, otherwise)
 }
 
 pub(crate) fn stored_outcome(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<Option<String>> {

@@ -11,7 +11,7 @@ use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
 use crate::customer::{MAX_BOOK, MAX_IMPORTED, learned_id};
-use crate::database::{Decided, Statement, Tx, bytewise, first, load, lock_all, refuse};
+use crate::database::{Decided, Statement, Tx, TxConn, bytewise, first, load, lock_all, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 use crate::stored::one_more_than;
@@ -45,7 +45,9 @@ pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
 /// time.
 pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
-    if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {
+    if let (TxConn::Postgres(conn), false) =
+        (tx.conn()?, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty())
+    {
         Statement::<()>::new(LOCK).execute(*conn)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use domain::promotion::{DiscountScope, DiscountValue};
 
 use super::CHUNK;
 use super::checks::{self, Locked};
-use crate::database::{Decided, Tx};
+use crate::database::{Decided, Tx, TxConn};
 use crate::pricing;
 use crate::schema::{
     address, customer, discount, free_shipping, payment_instrument, product, shipping_rate, stock, variant,
@@ -28,14 +28,14 @@ macro_rules! upsert {
             for $item in chunk {
                 rows.push(($($table::$new.eq($new_value),)+ $($table::$column.eq($value),)+));
             }
-            match &mut *$tx {
-                Tx::Sqlite(conn) => {
+            match $tx.conn()? {
+                TxConn::Sqlite(conn) => {
                     for row in rows {
                         let insert = diesel::insert_into($table::table).values(row).on_conflict($key).do_update();
                         insert.set(($($table::$column.eq(excluded($table::$column)),)+)).execute(*conn)?;
                     }
                 }
-                Tx::Postgres(conn) => {
+                TxConn::Postgres(conn) => {
                     let insert = diesel::insert_into($table::table).values(rows).on_conflict($key).do_update();
                     insert.set(($($table::$column.eq(excluded($table::$column)),)+)).execute(*conn)?;
                 }

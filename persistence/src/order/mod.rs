@@ -77,7 +77,7 @@ fn append(
         order = apply(order, change.clone()).map_err(|refused| TxError::Refused(refused.into()))?;
         appended = order.events.len();
         if appended > so_far {
-            outbox::enqueue(tx, composer, &order, None, trace, now)?;
+            outbox::enqueue(tx, composer, &order, trace, now)?;
         }
     }
     if order.events.len() > known {

@@ -6,7 +6,7 @@ use domain::id::PageToken;
 use domain::order::{Order, OrderId};
 
 use super::rows::{self, EventRow, LineRow, OrderRow};
-use crate::database::{Tx, execute, first, insert_all, load, lock, update};
+use crate::database::{Tx, first, insert_all, load, lock, update};
 use crate::schema::{order_event, order_line, orders};
 
 /// The most events that are read for an order. Earlier releases stored one event more than the limit.
@@ -14,7 +14,7 @@ const STORED_EVENTS: i64 = Order::MAX_EVENTS as i64 + 1;
 
 pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     let row = rows::OrderRow::new(order)?;
-    execute!(tx, diesel::insert_into(orders::table).values(row))?;
+    tx.defer(diesel::insert_into(orders::table).values(row))?;
     let lines = rows::line_rows(order);
     insert_all!(tx, order_line::table, lines)?;
     append_events(tx, order, 0)
@@ -55,7 +55,7 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     for line in rows::line_rows(order) {
         let change = update(order_line::table.find((line.order_id, line.position)))
             .set((order_line::total.eq(line.total), order_line::fulfilled.eq(line.fulfilled)));
-        execute!(tx, change)?;
+        tx.defer(change)?;
     }
     Ok(())
 }

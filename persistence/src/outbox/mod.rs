@@ -138,33 +138,55 @@ impl OutboxStore for SqlOutboxStore {
     }
 }
 
+/// The messages about an event, which the transaction that stores the event must [`store`](Self::store).
+#[must_use = "messages that are not stored are never sent"]
+pub(crate) struct Messages(Vec<rows::DeliveryRow>);
+
+impl Messages {
+    pub(crate) fn store(self, tx: &mut Tx<'_>) -> diesel::QueryResult<()> {
+        queries::insert(tx, self.0)
+    }
+}
+
 /// Stores the messages about the last event of the order, in the transaction that stores the event. `caused_by` is the
 /// trace of the request that caused the event.
 pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     composer: &dyn NotificationComposer,
     order: &Order,
-    buyer: Option<&Buyer>,
     caused_by: TraceContext,
     now: Timestamp,
 ) -> diesel::QueryResult<()> {
-    let Some(event) = order.events.last() else { return Ok(()) };
+    messages(tx, composer, order, None, caused_by, now)?.store(tx)
+}
+
+/// Returns the messages that [`enqueue`] would store, so that a transaction can store them later. `buyer` placed the
+/// order.
+pub(crate) fn messages(
+    tx: &mut Tx<'_>,
+    composer: &dyn NotificationComposer,
+    order: &Order,
+    buyer: Option<&Buyer>,
+    caused_by: TraceContext,
+    now: Timestamp,
+) -> diesel::QueryResult<Messages> {
+    let mut messages = Vec::new();
+    let Some(event) = order.events.last() else { return Ok(Messages(messages)) };
     let sequence = order.events.len() - 1;
     let notifications = composer.compose(order, event, buyer).map_err(|error| malformed(error.to_string()))?;
     let to: Vec<_> = notifications.iter().map(|one| (one.content.endpoint(), one.content.channel())).collect();
     if to.is_empty() {
-        return Ok(());
+        return Ok(Messages(messages));
     }
     let disabled = queries::ensure_endpoints(tx, &to)?;
-    let mut rows = Vec::with_capacity(to.len());
     for (notification, (endpoint, _)) in notifications.iter().zip(&to) {
         // No message overtakes an older message of the same order that is waiting for its next attempt.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, endpoint)? };
         let due_at = older.unwrap_or(i64::MIN).max(millis(now));
         let row = rows::new(order, sequence, notification, caused_by, due_at)?;
-        rows.push(if disabled.contains(endpoint) { row.dead(DISABLED, now) } else { row });
+        messages.push(if disabled.contains(endpoint) { row.dead(DISABLED, now) } else { row });
     }
-    queries::insert(tx, &rows)
+    Ok(Messages(messages))
 }
 
 fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<Purged> {

@@ -14,8 +14,8 @@ use domain::outbox::{
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    EngineTime, NO_LEASE, Statement, Timed, Tx, bytewise, constant, execute, insert_all, leases, load, lock_all,
-    on_backend, update,
+    Engine, EngineTime, NO_LEASE, Statement, Timed, Tx, bytewise, constant, execute, insert_all, leases, load,
+    lock_all, on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, word};
@@ -107,7 +107,7 @@ impl NextEndpoint {
     }
 }
 
-pub(super) fn insert(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> QueryResult<()> {
+pub(super) fn insert(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> QueryResult<()> {
     insert_all!(tx, messages::table, rows)
 }
 
@@ -189,8 +189,9 @@ pub(super) fn next_messages(
 }
 
 pub(super) fn set_served(tx: &mut Tx<'_>, to: &[&str], now: Timestamp) -> QueryResult<()> {
-    let change = update(endpoints::table.filter(endpoints::id.eq_any(to))).set(endpoints::served_at.eq(millis(now)));
-    execute!(tx, change).map(drop)
+    let to: Vec<String> = to.iter().map(|&id| id.to_owned()).collect();
+    let these = endpoints::table.filter(endpoints::id.eq_any(to));
+    tx.defer(update(these).set(endpoints::served_at.eq(millis(now))))
 }
 
 /// Returns the endpoints, and locks their rows in the order of their ids.
@@ -308,9 +309,9 @@ pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit
 /// Returns a disabled endpoint with pending messages, and the time at which it was disabled. Locks its row; other
 /// instances skip a locked row.
 pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
-    let query = Statement::<(Text, BigInt)>::new(match tx {
-        Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
-        Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
+    let query = Statement::<(Text, BigInt)>::new(match tx.engine() {
+        Engine::Sqlite => DISABLED_WITH_PENDING.to_owned(),
+        Engine::Postgres => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
     });
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }

@@ -60,19 +60,19 @@ impl AttemptRow {
 /// Stores an attempt with a lease of `owned_for` for its owner.
 pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
     let values = (
-        attempts::id.eq(attempt.id.as_str()),
-        attempts::checkout_id.eq(attempt.checkout.as_str()),
-        attempts::handler.eq(&attempt.handler.0),
+        attempts::id.eq(attempt.id.to_string()),
+        attempts::checkout_id.eq(attempt.checkout.to_string()),
+        attempts::handler.eq(attempt.handler.0.clone()),
         attempts::amount.eq(attempt.money.amount.minor()),
         attempts::currency.eq(attempt.money.currency.code()),
         attempts::state.eq(attempt.state.into_str()),
         attempts::checks.eq(0),
-        attempts::claim_key.eq(claim_key),
+        attempts::claim_key.eq(claim_key.to_owned()),
         attempts::created_at.eq(millis(attempt.created_at)),
         attempts::due_at.eq(millis(attempt.created_at)),
         attempts::leased_until.eq(lease(owned_for)),
     );
-    execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
+    tx.defer(diesel::insert_into(attempts::table).values(values))
 }
 
 /// Deletes an attempt that this transaction has inserted.
@@ -101,13 +101,13 @@ pub(crate) fn transition(
     (from, to): (AttemptState, AttemptState),
     due_at: Option<Timestamp>,
 ) -> QueryResult<()> {
-    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(from.into_str()));
+    let target = attempts::table.find(id.to_string()).filter(attempts::state.eq(from.into_str()));
     let change = update(target).set((
         attempts::state.eq(to.into_str()),
         due_at.map(|at| attempts::due_at.eq(millis(at))),
         attempts::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, change).map(drop)
+    tx.defer(change)
 }
 
 /// Makes the held payment of a checkout due now, because something was shipped, so that the payment is captured.

@@ -22,6 +22,7 @@ on_both_engines!(
     free_checkout_becomes_an_order,
     a_payment_of_unknown_outcome_can_still_be_settled,
     settlement_of_an_unrecorded_attempt_is_a_fault,
+    settlement_without_its_key_changes_nothing,
 );
 
 async fn a_confirmed_payment_places_one_order_and_takes_the_stock(place: Place) {
@@ -177,4 +178,16 @@ async fn settlement_of_an_unrecorded_attempt_is_a_fault(place: Place) {
     let fault = shop.checkouts.settle(&task(), settlement(&attempt, PaymentOutcome::Confirmed)).await;
     assert_eq!(fault.expect_err("a fault").kind(), domain::fault::FaultKind::Internal);
     assert_eq!(place.raw().level("song"), (10, 1));
+}
+
+async fn settlement_without_its_key_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    let mut raw = place.raw();
+    raw.execute("DELETE FROM idempotency_key WHERE operation = 'checkout.complete'");
+    let before = raw.state();
+    let settled = shop.checkouts.settle(&task(), settlement(&attempt, PaymentOutcome::Confirmed)).await;
+    let fault = settled.expect_err("no key for the outcome");
+    assert!(fault.chain().contains("has no such key"), "{}", fault.chain());
+    assert_eq!(raw.state(), before);
 }
