@@ -6,7 +6,7 @@ use domain::checkout::CheckoutRequest;
 use domain::money::{Amount, Currency, Money};
 use domain::stock::StockLevel;
 
-use crate::database::{Tx, load};
+use crate::database::{Tx, among, load};
 use crate::pricing::PRICING;
 use crate::schema::{reference_revision, stock, variant};
 use crate::stored::{malformed, storable};
@@ -27,7 +27,7 @@ pub(crate) fn requested(tx: &mut Tx<'_>, request: &CheckoutRequest, currency: Cu
     let skus: Vec<&str> = request.lines.iter().map(|line| line.sku.as_str()).filter(|sku| storable(sku)).collect();
     let query = variant::table
         .left_join(stock::table)
-        .filter(variant::sku.eq_any(skus).and(variant::currency.eq(currency.code())))
+        .filter(among(variant::sku, skus).and(variant::currency.eq(currency.code())))
         .select((
             variant::sku,
             variant::title,

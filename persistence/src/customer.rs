@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use domain::customer::{Address, Country, Destination, DestinationId, Email};
 
-use crate::database::{Tx, bytewise, execute, first, load, update};
+use crate::database::{Tx, among, bytewise, execute, first, load, update};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
@@ -162,7 +162,7 @@ fn make_room(tx: &mut Tx<'_>, customer: &str) -> QueryResult<()> {
     let ids: Vec<String> = load!(tx, query)?;
     let too_many = (ids.len() + 1).saturating_sub(MAX_LEARNED);
     if too_many > 0 {
-        let delete = diesel::delete(of_customer.filter(address::id.eq_any(&ids[..too_many])));
+        let delete = diesel::delete(of_customer.filter(among(address::id, &ids[..too_many])));
         execute!(tx, delete)?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use domain::checkout::CheckoutRequest;
 use domain::money::{Amount, Currency};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 
-use crate::database::{Tx, load};
+use crate::database::{Tx, among, load};
 use crate::schema::discount;
 use crate::stored::{from_text, malformed};
 
@@ -14,7 +14,7 @@ use crate::stored::{from_text, malformed};
 pub(crate) fn discounts_of(tx: &mut Tx<'_>, codes: &[Code], currency: Currency) -> QueryResult<Vec<Discount>> {
     type Row = (String, String, i64, Option<String>, String);
     let query = discount::table
-        .filter(discount::code.eq_any(codes.iter().map(Code::as_str)).and(discount::currency.eq(currency.code())))
+        .filter(among(discount::code, codes.iter().map(Code::as_str)).and(discount::currency.eq(currency.code())))
         .select((discount::code, discount::kind, discount::value, discount::eligible_skus, discount::description))
         .limit(CheckoutRequest::MAX_CODES as i64);
     let rows: Vec<Row> = load!(tx, query)?;

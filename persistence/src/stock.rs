@@ -7,7 +7,7 @@ use domain::catalog::Sku;
 use domain::stock::{Demand, StockChange, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Engine, Statement, Tx, load};
+use crate::database::{Engine, Statement, Tx, among, load};
 use crate::schema::stock;
 
 /// $1 the units of each SKU as a JSON object, $2 and $3 what is added to `on_hand` and `held` for each unit.
@@ -27,7 +27,7 @@ const CHANGE_ON_POSTGRES: &str = "\
 /// The current levels of every SKU in `demand`, without a lock.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus = demand.keys().map(|sku| sku.as_str());
-    let query = stock::table.filter(stock::sku.eq_any(skus)).select((stock::sku, stock::on_hand, stock::held));
+    let query = stock::table.filter(among(stock::sku, skus)).select((stock::sku, stock::on_hand, stock::held));
     let rows: Vec<(String, i64, i64)> = load!(tx, query)?;
     rows.into_iter().map(level).collect()
 }

@@ -7,7 +7,7 @@ use domain::id::PageToken;
 use domain::payment::{Attempt, AttemptId};
 
 use super::rows::{CheckoutRow, FINAL, OPEN};
-use crate::database::{Tx, execute, first, load, lock, lock_free, update};
+use crate::database::{Tx, among, execute, first, load, lock, lock_free, update};
 use crate::payment::AttemptRow;
 use crate::schema::{checkout, payment_attempt};
 use crate::stored::millis;
@@ -77,11 +77,11 @@ pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<(
 /// Cancels at most `limit` open checkouts that have expired, and returns their number.
 pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
-        .filter(checkout::status.eq_any(OPEN).and(checkout::expires_at.le(millis(now))))
+        .filter(among(checkout::status, OPEN).and(checkout::expires_at.le(millis(now))))
         .select(checkout::id)
         .limit(i64::from(limit));
     let ids: Vec<String> = lock_free!(tx, query)?;
-    let change = update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
+    let change = update(checkout::table.filter(among(checkout::id, &ids))).set((
         checkout::status.eq(Status::Canceled.into_str()),
         checkout::version.eq(checkout::version + 1),
         checkout::updated_at.eq(millis(now)),
@@ -92,10 +92,10 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
 /// Deletes at most `limit` checkouts that ended before `before`, and returns their number. Their orders stay.
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
-        .filter(checkout::status.eq_any(FINAL).and(checkout::updated_at.lt(millis(before))))
+        .filter(among(checkout::status, FINAL).and(checkout::updated_at.lt(millis(before))))
         .select(checkout::id)
         .limit(i64::from(limit));
     let ids: Vec<String> = load!(tx, query)?;
-    let delete = diesel::delete(checkout::table.filter(checkout::id.eq_any(&ids)));
+    let delete = diesel::delete(checkout::table.filter(among(checkout::id, &ids)));
     execute!(tx, delete)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{InstrumentationEvent, SimpleConnection};
 
 use super::*;
-use crate::database::update;
+use crate::database::{among, update};
 
 diesel::table! {
     level (sku) {
@@ -40,6 +40,9 @@ fn statement_with_other_values_is_not_prepared_again() {
         let query = Statement::<Text>::new(text).text(&sku).bigint(held * 10);
         let found: Vec<String> = query.load(&mut conn).expect("read");
         assert_eq!(found, [sku]);
+        let all: Vec<String> = (1..=held).map(|held| format!("sku_{held}")).collect();
+        let those = level::table.filter(among(level::sku, &all)).select(level::sku).order(level::sku);
+        assert_eq!(those.load::<String>(&mut conn).expect("read"), all);
         let limited: Vec<i64> = level::table.select(level::held).limit(held).load(&mut conn).expect("read");
         assert_eq!(limited.len() as i64, held);
     }
@@ -49,7 +52,7 @@ fn statement_with_other_values_is_not_prepared_again() {
     assert!(again.is_empty(), "SQLite prepared these again; see LIBSQLITE3_FLAGS in .cargo/config.toml: {again:#?}");
     let prepared = prepared.lock().expect("sound");
     let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
-    assert_eq!(kept, ["INSERT", "UPDATE", "SELECT", "SELECT", "SELECT"], "{prepared:#?}");
+    assert_eq!(kept, ["INSERT", "UPDATE", "SELECT", "SELECT", "SELECT", "SELECT"], "{prepared:#?}");
 }
 
 #[test]

@@ -172,7 +172,7 @@ macro_rules! leases {
         ) -> diesel::QueryResult<()> {
             let leased = $table::leased_until.eq($crate::database::lease(length));
             let counted = ($($table::$counter.eq($table::$counter + 1),)+);
-            let update = $crate::database::update($table::table.filter($table::id.eq_any(ids)));
+            let update = $crate::database::update($table::table.filter($crate::database::among($table::id, ids)));
             tx.defer(update.set((leased, counted)))
         }
     };
@@ -225,7 +225,7 @@ macro_rules! lease_queue {
                 .select($table::id);
             let ids: Vec<String> = $crate::database::lock_free!(tx, query)?;
             if !ids.is_empty() {
-                let update = $crate::database::update($table::table.filter($table::id.eq_any(ids)));
+                let update = $crate::database::update($table::table.filter($crate::database::among($table::id, ids)));
                 $crate::database::execute!(tx, update.set($table::due_at.eq($crate::stored::millis(now))))?;
             }
             Ok(())

@@ -4,6 +4,7 @@
 //! are never more blocking threads than connections. The time limits in the engine are the time that remains until the
 //! deadline. Each fault says exactly whether the transaction took effect: see [`commit`].
 
+mod among;
 mod backend;
 mod batch;
 mod call;
@@ -37,6 +38,7 @@ use slog::Logger;
 use tokio::runtime::Handle;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
+pub(crate) use among::among;
 use backend::Mode;
 pub(crate) use batch::{Batch, Done};
 use commit::RunError;

@@ -11,7 +11,7 @@ use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
 use crate::customer::{MAX_BOOK, MAX_IMPORTED, learned_id};
-use crate::database::{Decided, Statement, Tx, TxConn, bytewise, first, load, lock_all, refuse};
+use crate::database::{Decided, Statement, Tx, TxConn, among, bytewise, first, load, lock_all, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 use crate::stored::one_more_than;
@@ -131,7 +131,7 @@ fn emails_are_free(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let mut stored = Vec::<(String, String)>::new();
     for chunk in customers.chunks(CHUNK) {
         let query = customer::table
-            .filter(customer::email.eq_any(chunk.iter().map(|(_, email)| email)))
+            .filter(among(customer::email, chunk.iter().map(|(_, email)| email)))
             .select((customer::id, customer::email))
             .limit((CHUNK * COPIES) as i64);
         let of_chunk: Vec<(String, String)> = load!(tx, query)?;
@@ -163,7 +163,7 @@ fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     for chunk in batch.addresses.chunks(CHUNK) {
         let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
         let ids: HashSet<&str> = chunk.iter().map(|row| row.id.0.as_str()).collect();
-        let of_them = || address::customer_id.eq_any(customers.iter().copied().collect::<Vec<_>>());
+        let of_them = || among(address::customer_id, &customers);
         let counts = address::table
             .filter(of_them())
             .group_by(address::customer_id)
@@ -174,7 +174,7 @@ fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
             counts.into_iter().map(|(customer, count)| (customer, usize::try_from(count).unwrap_or(usize::MAX))),
         );
         let pairs = address::table
-            .filter(of_them().and(address::id.eq_any(ids.into_iter().collect::<Vec<_>>())))
+            .filter(of_them().and(among(address::id, ids)))
             .select((address::customer_id, address::id))
             .limit((CHUNK * MAX_BOOK) as i64);
         let pairs: Vec<(String, String)> = load!(tx, pairs)?;
@@ -197,7 +197,7 @@ pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let own = batch.products.iter().map(|row| row.variant.sku.as_str()).collect();
     let named: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     let unknown = first_unknown(own, &named, |chunk| {
-        let query = variant::table.filter(variant::sku.eq_any(chunk)).select(variant::sku).limit(CHUNK as i64);
+        let query = variant::table.filter(among(variant::sku, chunk)).select(variant::sku).limit(CHUNK as i64);
         load!(tx, query)
     })?;
     if let Some(row) = unknown {
@@ -206,7 +206,7 @@ pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let own = batch.customers.iter().map(|row| row.id.as_str()).collect();
     let named: Vec<&str> = batch.addresses.iter().map(|row| row.customer.as_str()).collect();
     let unknown = first_unknown(own, &named, |chunk| {
-        let query = customer::table.filter(customer::id.eq_any(chunk)).select(customer::id).limit(CHUNK as i64);
+        let query = customer::table.filter(among(customer::id, chunk)).select(customer::id).limit(CHUNK as i64);
         load!(tx, query)
     })?;
     match unknown {
@@ -237,7 +237,7 @@ pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked
     let mut held = HashMap::<String, i64>::new();
     for chunk in wanted.chunks(CHUNK) {
         // In SKU order, like every lock on stock.
-        let of_chunk = stock::table.filter(stock::sku.eq_any(chunk)).order(bytewise(tx, "sku"));
+        let of_chunk = stock::table.filter(among(stock::sku, chunk)).order(bytewise(tx, "sku"));
         let query = of_chunk.select((stock::sku, stock::held));
         let rows: Vec<(String, i64)> = match locked {
             Locked::Yes => lock_all!(tx, query)?,

@@ -9,7 +9,7 @@ use domain::page::{Cursor, Limit, Page};
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend, update,
+    EngineTime, NO_LEASE, Statement, Tx, among, constant, engine_now, execute, first, load, on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, nearest_instant, one_more_than, word};
@@ -150,13 +150,13 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
 
     // In the order in which records lock them.
     queries::lock_endpoints(tx, &endpoints)?;
-    let change = update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
+    let change = update(endpoints::table.filter(among(endpoints::id, endpoints)))
         .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
     execute!(tx, change)?;
     // Changes only messages that are still dead or waiting, because another transaction may have changed a message
     // while this one waited for the endpoint.
     let is_dead = messages::state.eq(MessageState::Dead.into_str());
-    let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
+    let those = among(messages::id, ids).and(is_dead.or(is_waiting(at)));
     let change = update(messages::table.filter(those)).set((
         messages::state.eq(MessageState::Pending.into_str()),
         messages::due_at.eq(millis(now)),
@@ -180,7 +180,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     queries::lock_endpoints(tx, std::slice::from_ref(to))?;
     let ids = chosen.iter().map(|(id, _)| id.as_str());
     let dead = Ended::new(MessageState::Dead, Some(GIVEN_UP_BY_HAND), millis(now));
-    let change = update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
+    let change = update(messages::table.filter(among(messages::id, ids).and(is_waiting(at)))).set(dead);
     let given_up = execute!(tx, change)?;
     if let Selection::One(id) = which {
         let query = messages::table.find(id.as_str()).select(messages::order_id);

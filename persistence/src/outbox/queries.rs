@@ -14,7 +14,7 @@ use domain::outbox::{
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    Engine, EngineTime, NO_LEASE, Statement, Timed, Tx, bytewise, constant, execute, insert_all, leases, load,
+    Engine, EngineTime, NO_LEASE, Statement, Timed, Tx, among, bytewise, constant, execute, insert_all, leases, load,
     lock_all, on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
@@ -115,7 +115,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> QueryResult<()>
 /// row.
 pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> QueryResult<Vec<Endpoint>> {
     let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
-    let query = endpoints::table.filter(endpoints::id.eq_any(ids)).limit(to.len() as i64);
+    let query = endpoints::table.filter(among(endpoints::id, ids)).limit(to.len() as i64);
     let known: Vec<(String, Option<i64>)> = load!(tx, query.select((endpoints::id, endpoints::disabled_at)))?;
     for (endpoint, channel) in to {
         if !known.iter().any(|(id, _)| *id == endpoint.0) {
@@ -189,14 +189,13 @@ pub(super) fn next_messages(
 }
 
 pub(super) fn set_served(tx: &mut Tx<'_>, to: &[&str], now: Timestamp) -> QueryResult<()> {
-    let to: Vec<String> = to.iter().map(|&id| id.to_owned()).collect();
-    let these = endpoints::table.filter(endpoints::id.eq_any(to));
+    let these = endpoints::table.filter(among(endpoints::id, to));
     tx.defer(update(these).set(endpoints::served_at.eq(millis(now))))
 }
 
 /// Returns the endpoints, and locks their rows in the order of their ids.
 pub(super) fn lock_endpoints(tx: &mut Tx<'_>, ids: &[String]) -> QueryResult<Vec<DestinationRow>> {
-    let query = endpoints::table.filter(endpoints::id.eq_any(ids)).order(bytewise(tx, "id")).limit(ids.len() as i64);
+    let query = endpoints::table.filter(among(endpoints::id, ids)).order(bytewise(tx, "id")).limit(ids.len() as i64);
     lock_all!(tx, query.select(DestinationRow::as_select()))
 }
 
@@ -224,7 +223,7 @@ impl ClaimState {
 }
 
 pub(super) fn claim_states(tx: &mut Tx<'_>, ids: &[&str]) -> QueryResult<Vec<ClaimState>> {
-    let query = messages::table.filter(messages::id.eq_any(ids)).limit(ids.len() as i64);
+    let query = messages::table.filter(among(messages::id, ids)).limit(ids.len() as i64);
     load!(tx, query.select(ClaimState::as_select()))
 }
 
@@ -236,7 +235,7 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let these = messages::table.filter(messages::id.eq_any(ids));
+    let these = messages::table.filter(among(messages::id, ids));
     execute!(tx, update(these).set(Ended::new(state, error, millis(now)))).map(drop)
 }
 
@@ -302,7 +301,7 @@ pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit
         .select(messages::id);
     let ids: Vec<String> = load!(tx, pending)?;
     let dead = Ended::new(MessageState::Dead, Some(error), at);
-    let change = update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
+    let change = update(messages::table.filter(among(messages::id, ids))).set(dead);
     execute!(tx, change).map(count)
 }
 
@@ -345,12 +344,12 @@ pub(super) fn set_failing(
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {
     let over = [MessageState::Delivered, MessageState::Unwanted].map(|state| state.into_str());
     let ended = messages::table
-        .filter(messages::state.eq_any(over).and(messages::ended_at.lt(millis(before))))
+        .filter(among(messages::state, over).and(messages::ended_at.lt(millis(before))))
         .or_filter(messages::state.eq(MessageState::Dead.into_str()).and(messages::ended_at.lt(millis(dead_before))))
         .limit(i64::from(limit))
         .select(messages::id);
     let ids: Vec<String> = load!(tx, ended)?;
     // Deletes only messages that are still ended, because an operator may have retried one of them meanwhile.
-    let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.into_str()));
+    let over = among(messages::id, ids).and(messages::state.ne(MessageState::Pending.into_str()));
     execute!(tx, diesel::delete(messages::table.filter(over))).map(count)
 }

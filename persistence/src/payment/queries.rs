@@ -12,7 +12,9 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 
-use crate::database::{NO_LEASE, Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend, update};
+use crate::database::{
+    NO_LEASE, Tx, among, constant, execute, first, lease, lease_queue, load, lock, on_backend, update,
+};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
@@ -154,6 +156,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
 /// Whether the order of this checkout has a line with a quantity above zero.
 pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
     let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
+    #[expect(clippy::disallowed_methods, reason = "a subquery has no values")]
     let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();
     let lines: i64 = on_backend!(tx, |conn| lines.get_result(*conn))?;
     Ok(lines > 0)
@@ -177,7 +180,7 @@ pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResu
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
     let ids: Vec<String> = load!(tx, old)?;
     if !ids.is_empty() {
-        execute!(tx, diesel::delete(events::table.filter(events::id.eq_any(ids))))?;
+        execute!(tx, diesel::delete(events::table.filter(among(events::id, ids))))?;
     }
     Ok(())
 }

@@ -30,8 +30,10 @@ impl Recording {
 pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['-', '\\']));
     let mut counts: BTreeMap<String, i32> = BTreeMap::new();
-    lines.for_each(|line| *counts.entry(shape(line)).or_default() += 1);
-    statements_of_request(recorded).for_each(|entry| *counts.entry(shape(&entry.sql)).or_default() -= 1);
+    lines.flat_map(shapes).for_each(|shape| *counts.entry(shape).or_default() += 1);
+    statements_of_request(recorded)
+        .flat_map(|entry| shapes(&entry.sql))
+        .for_each(|shape| *counts.entry(shape).or_default() -= 1);
     let describe = |(shape, more): (String, i32)| match more {
         0 => None,
         1.. => Some(format!("{more} more of `{shape}`")),
@@ -40,16 +42,26 @@ pub fn differences(script: &str, recorded: &[Operation]) -> Vec<String> {
     counts.into_iter().filter_map(describe).collect()
 }
 
-/// The first word of a statement and the first table that it names.
-fn shape(sql: &str) -> String {
+/// The first word of a statement and the first table that it names. For a statement of several writes, those of each
+/// write.
+fn shapes(sql: &str) -> Vec<String> {
     let words: Vec<String> = sql
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| !word.is_empty())
         .map(str::to_ascii_lowercase)
         .collect();
     let first = words.first().map_or("", String::as_str);
+    if first == "with" {
+        let writes = words.windows(2).filter(|pair| pair[1] != "set");
+        let shape = |pair: &[String]| match pair[0].as_str() {
+            "into" => Some(format!("insert {}", pair[1])),
+            "update" => Some(format!("update {}", pair[1])),
+            _ => None,
+        };
+        return writes.filter_map(shape).collect();
+    }
     let table = words.windows(2).find(|pair| ["from", "into", "update"].contains(&pair[0].as_str()));
-    format!("{first} {}", table.map_or("", |pair| &pair[1])).trim_end().to_owned()
+    vec![format!("{first} {}", table.map_or("", |pair| &pair[1])).trim_end().to_owned()]
 }
 
 #[cfg(test)]

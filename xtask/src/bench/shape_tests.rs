@@ -4,6 +4,13 @@ use super::*;
 use crate::bench::log::{Entry, Step};
 
 #[test]
+fn statement_of_several_writes_has_the_shape_of_each() {
+    let sql = "WITH w0 AS (INSERT INTO orders VALUES (1) ON CONFLICT DO UPDATE SET id = 1), \
+        w1 AS (UPDATE \"checkout\" SET a = 1 RETURNING 1) SELECT ARRAY[(SELECT count(*) FROM w1)]";
+    assert_eq!(shapes(sql), ["insert orders", "update checkout"]);
+}
+
+#[test]
 fn shape_is_the_kind_and_the_first_table() {
     for (sql, expected) in [
         ("INSERT INTO \"orders\" (\"id\") VALUES ($1)", "insert orders"),
@@ -12,7 +19,7 @@ fn shape_is_the_kind_and_the_first_table() {
         ("BEGIN READ WRITE; SET LOCAL a = 1", "begin"),
         ("SELECT 1", "select"),
     ] {
-        assert_eq!(shape(sql), expected);
+        assert_eq!(shapes(sql), [expected]);
     }
 }
 
