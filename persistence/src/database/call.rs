@@ -186,21 +186,27 @@ where
     ) -> Result<T, E> {
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(RunError::Conflict(..))) | Err(_) => {
-                self.lead(self.database.permit(&self.ctx, self.operation).await?).await
-            }
-            Ok(Err(RunError::Unknown(unknown))) => {
-                let grace = self.ctx.must_finish(self.database.0.config.commit_grace);
-                let permit = self.database.permit(&grace, self.operation).await.map_err(|_| still_unknown(&unknown));
-                let (call, permit) = (self.clone(), permit?);
-                let work = move || {
-                    let _permit = permit;
-                    call.transaction().resolve(unknown).map_err(RunError::into_error)
-                };
-                self.on_thread(waiting, work).await
+            Ok(Err(RunError::Conflict(..))) => self.lead(self.database.permit(&self.ctx, self.operation).await?).await,
+            Ok(Err(RunError::Unknown(unknown))) => self.resolve(unknown, waiting).await,
+            Err(no_outcome) => {
+                // The writer panicked while it reported the outcome.
+                let unknown = Fault::new(FaultKind::OutcomeUnknown, self.operation.name).caused_by(no_outcome);
+                self.resolve(unknown, waiting).await
             }
             Ok(Err(failure)) => Err(failure.into_error()),
         }
+    }
+
+    /// Finds the outcome of the transaction of another write, whose commit broke. Takes at most the commit grace.
+    async fn resolve(self: &Arc<Self>, unknown: Fault, waiting: &WaitingCaller<'_>) -> Result<T, E> {
+        let grace = self.transaction().grace();
+        let permit = self.database.permit(&grace, self.operation).await.map_err(|_| still_unknown(&unknown));
+        let (call, permit) = (self.clone(), permit?);
+        let work = move || {
+            let _permit = permit;
+            call.transaction().resolve(unknown, &grace).map_err(RunError::into_error)
+        };
+        self.on_thread(waiting, work).await
     }
 }
 

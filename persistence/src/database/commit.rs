@@ -97,11 +97,12 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             }
         };
         let joins = mode.writes() && is_first && !self.operation.is_alone && self.database.engine() == Engine::Sqlite;
-        let Some(joined) = (if joins { storage.group.join(conn) } else { Some(Joined::default()) }) else {
+        let Some(mut joined) = (if joins { storage.group.join(conn) } else { Some(Joined::default()) }) else {
             conn.roll_back();
             let lost = Fault::new(FaultKind::Contention, op).caused_by("a joined write ended the transaction");
             return Err(RunError::Conflict("joined", lost));
         };
+        joined.commits();
         let committed = {
             let _under_way = mode.writes().then(|| storage.commits.begin());
             conn.commit()

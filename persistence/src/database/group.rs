@@ -65,20 +65,29 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The writes that have joined a transaction. If they are dropped before the end of the transaction is known, it counts as
-/// lost.
+/// The writes that have joined a transaction. If the writer panics, they are dropped: before the commit the transaction
+/// counts as lost, and from then on its effect is unknown.
 #[derive(Default)]
-pub(super) struct Joined(Vec<Arc<dyn Joins>>);
+pub(super) struct Joined {
+    writes: Vec<Arc<dyn Joins>>,
+    is_committing: bool,
+}
 
 impl Joined {
+    /// States that the commit begins.
+    pub(super) fn commits(&mut self) {
+        self.is_committing = true;
+    }
+
     pub(super) fn end(mut self, end: &End) {
-        self.0.drain(..).for_each(|write| write.end(end));
+        self.writes.drain(..).for_each(|write| write.end(end));
     }
 }
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        self.0.drain(..).for_each(|write| write.end(&End::Lost));
+        let end = if self.is_committing { End::Unknown("the writer panicked".to_owned()) } else { End::Lost };
+        self.writes.drain(..).for_each(|write| write.end(&end));
     }
 }
 
@@ -94,13 +103,13 @@ impl Group {
     /// Runs the waiting writes in the transaction that is open on `conn`, and returns them. `None` if one of them has
     /// ended the transaction.
     pub(super) fn join(&self, conn: &mut PooledConn) -> Option<Joined> {
-        let (mut taken, mut joined) = (Joined(self.take()), Joined::default());
-        while !taken.0.is_empty() {
-            let write = taken.0.remove(0);
+        let (mut taken, mut joined) = (Joined { writes: self.take(), is_committing: false }, Joined::default());
+        while !taken.writes.is_empty() {
+            let write = taken.writes.remove(0);
             conn.savepoint().ok()?;
             let succeeded = write.run(conn);
             // A body that failed gets its end too: it may have failed because of a change that is not committed yet.
-            joined.0.push(write);
+            joined.writes.push(write);
             if succeeded { conn.release_savepoint() } else { conn.roll_back_to_savepoint() }.ok()?;
         }
         Some(joined)
@@ -126,3 +135,7 @@ impl Group {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

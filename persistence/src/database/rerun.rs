@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::context::{Deadline, Stopwatch};
+use domain::context::{Deadline, RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use slog::{crit, debug, info, warn};
 
@@ -35,7 +35,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         let conn = taken?;
         let watch = Stopwatch::start();
         let outcome = match self.rerun(conn, stage) {
-            Err(RunError::Unknown(fault)) => self.resolve(fault),
+            Err(RunError::Unknown(fault)) => self.resolve(fault, &self.grace()),
             outcome => outcome,
         };
         self.ctx.timings().storage.add(watch);
@@ -67,11 +67,16 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         unreachable!("attempts are counted without end")
     }
 
+    /// The context of the search for the outcome of a commit that broke. It ends after the commit grace.
+    pub(super) fn grace(&self) -> RequestContext {
+        self.ctx.must_finish(self.database.0.config.commit_grace)
+    }
+
     /// Finds the outcome of a commit that broke. Runs a repeatable write again, because its body finds the effect of
     /// the first run, and waits for the first run if that has not ended. The caller cannot abandon this search. The
-    /// search ends when the outcome is known or the commit grace has passed. Faults during the search are ignored,
+    /// search ends when the outcome is known or the deadline of `grace` has passed. Faults during the search are ignored,
     /// because they do not show the outcome.
-    pub(super) fn resolve(&self, unknown: Fault) -> Result<T, RunError<E>> {
+    pub(super) fn resolve(&self, unknown: Fault, grace: &RequestContext) -> Result<T, RunError<E>> {
         let (storage, ctx, op) = (&self.database.0, self.ctx, self.operation.name);
         let log_resolution = |resolution: &'static str| {
             warn!(ctx.log(), "commit outcome was unknown"; "op" => op, "resolution" => resolution,
@@ -90,10 +95,9 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             log_resolution("deferred");
             return Err(RunError::Unknown(unknown));
         }
-        let within_grace = ctx.must_finish(storage.config.commit_grace);
-        let again = Transaction { ctx: &within_grace, ..*self };
+        let again = Transaction { ctx: grace, ..*self };
         for attempt in 1.. {
-            let outcome = match again.connection(within_grace.deadline()) {
+            let outcome = match again.connection(grace.deadline()) {
                 Ok(mut conn) => again.attempt(&mut conn, &Stage::new(), false),
                 Err(fault) => Err(fault.into()),
             };
@@ -101,7 +105,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
                 log_resolution("resolved");
                 return outcome;
             }
-            if within_grace.check(op).is_err() {
+            if grace.check(op).is_err() {
                 break;
             }
             again.pause(attempt);
