@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::Bench;
 use super::bare::Bare;
 use super::engine::Engine;
+use super::idle::Memory;
 use super::load::{Flow, Sample, scripts, text};
 use super::shop::Shop;
-use super::{idle, usage};
 
 /// The numbers of connections with which each flow is measured.
-const CONNECTIONS: [usize; 3] = [1, 8, 64];
+pub const CONNECTIONS: [usize; 3] = [1, 8, 64];
 /// The number of connections with which the pages of a list are measured.
 const PAGE_CONNECTIONS: usize = 8;
 
@@ -30,9 +30,7 @@ pub struct Cell {
 pub struct Measured {
     pub engine: &'static str,
     pub started_in: Duration,
-    pub peak_memory_kib: u64,
-    /// The memory with many idle connections.
-    pub idle_memory_kib: u64,
+    pub memory: Memory,
     /// The first and the thousandth page of a list per second, in each run.
     pub pages: Vec<[f64; 2]>,
 }
@@ -61,8 +59,6 @@ impl Bench {
     pub fn shop(&self, shop: &Shop<'_>, engine: &Engine<'_>) -> Result<Measured> {
         engine.query(&text(&scripts().join("reviews.sql"))?)?;
         let pages = (0..self.runs).map(|_| shop.measure_pages(&self.load, PAGE_CONNECTIONS)).collect::<Result<_>>()?;
-        let idle_memory_kib = idle::memory_kib(shop)?;
-        let peak_memory_kib = usage::memory_kib(shop.id(), "VmHWM")?;
-        Ok(Measured { engine: engine.name, started_in: shop.started_in, peak_memory_kib, idle_memory_kib, pages })
+        Ok(Measured { engine: engine.name, started_in: shop.started_in, memory: self.memory(engine)?, pages })
     }
 }

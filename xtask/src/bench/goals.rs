@@ -69,7 +69,7 @@ pub fn write(run: &Run<'_>, text: &mut String) -> Result<()> {
         let p99 = cells.map(|cell| median_of(&cell.samples, |sample| sample.p99)).fold(0.0, f64::max);
         goals.below(&format!("p99 at half load on {engine}"), p99, 10.0, "ms")?;
     }
-    let memory = run.shops.iter().map(|shop| megabytes(shop.idle_memory_kib)).fold(0.0, f64::max);
+    let memory = run.shops.iter().map(|shop| megabytes(shop.memory.idle_kib)).fold(0.0, f64::max);
     goals.below(&format!("memory with {} idle connections", idle::CONNECTIONS), memory, 80.0, "MB")?;
     let pages = run.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
     goals.at_least("page 1,000 of a list, of page 1", pages, 0.90)?;

@@ -146,13 +146,17 @@ impl Report {
             let (engine, ratio) = (shop.engine, shop.page_ratio() * 100.0);
             writeln!(text, "| {engine} | {:.0} | {:.0} | {ratio:.0} % |", rate(0), rate(1))?;
         }
+        text.push_str(
+            "\nMemory is that of a new shop after one run of each flow. The simulated gateway keeps its payments in memory, \
+             about 1 KB each.\n",
+        );
         writeln!(
             text,
             "\n| engine | start to first answer | memory with {} idle connections | peak memory |\n|---|--:|--:|--:|",
             idle::CONNECTIONS
         )?;
         for shop in &self.shops {
-            let [idle, peak] = [shop.idle_memory_kib, shop.peak_memory_kib].map(megabytes);
+            let [idle, peak] = [shop.memory.idle_kib, shop.memory.peak_kib].map(megabytes);
             writeln!(text, "| {} | {} ms | {idle:.0} MB | {peak:.0} MB |", shop.engine, shop.started_in.as_millis())?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bench::idle::Memory;
 use crate::bench::load::Flow;
 use crate::bench::webhooks::Sending;
 
@@ -26,8 +27,7 @@ fn report(large: Vec<Large>) -> Report {
     let shop = |engine| Measured {
         engine,
         started_in: Duration::from_millis(40),
-        peak_memory_kib: 90_000,
-        idle_memory_kib: 70_000,
+        memory: Memory { idle_kib: 70_000, peak_kib: 90_000 },
         pages: vec![[100.0, 95.0]],
     };
     Report {
