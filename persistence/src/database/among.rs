@@ -11,7 +11,7 @@ use diesel::sql_types::{Array, Bool, Text};
 use diesel::sqlite::Sqlite;
 
 /// Whether the value of `column` is one of `values`.
-pub(crate) fn among<C>(column: C, values: impl IntoIterator<Item: AsRef<str>>) -> Among<C> {
+pub(crate) fn among<C: Expression<SqlType = Text>>(column: C, values: impl IntoIterator<Item: AsRef<str>>) -> Among<C> {
     let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
     Among { column, json: serde_json::Value::from(values.as_slice()).to_string(), values }
 }

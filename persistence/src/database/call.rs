@@ -140,11 +140,14 @@ where
         waiting: &WaitingCaller<'_>,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let op = self.operation.name;
+        let Operation { name: op, mode, .. } = self.operation;
         let running = self.database.0.runtime.spawn_blocking(work);
         let joined = async {
-            let panicked = |panic| Err(Fault::new(FaultKind::Internal, op).caused_by(panic).into());
-            running.await.unwrap_or_else(panicked)
+            running.await.unwrap_or_else(|panic| {
+                let is_unknown = mode.writes() && waiting.job.panicked_in_commit();
+                let kind = if is_unknown { FaultKind::OutcomeUnknown } else { FaultKind::Internal };
+                Err(Fault::new(kind, op).caused_by(panic).into())
+            })
         };
         self.database.wait(waiting, joined).await
     }
@@ -189,7 +192,7 @@ where
             Ok(Err(RunError::Conflict(..))) => self.lead(self.database.permit(&self.ctx, self.operation).await?).await,
             Ok(Err(RunError::Unknown(unknown))) => self.resolve(unknown, waiting).await,
             Err(no_outcome) => {
-                // The writer panicked while it reported the outcome.
+                // The writer panicked while it reported the outcomes of its commit.
                 let unknown = Fault::new(FaultKind::OutcomeUnknown, self.operation.name).caused_by(no_outcome);
                 self.resolve(unknown, waiting).await
             }

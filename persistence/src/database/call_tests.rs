@@ -245,3 +245,34 @@ async fn refusal_because_of_a_change_that_is_rolled_back_does_not_count() {
     assert_eq!(violating.await.expect("no panic"), Err(FaultKind::OutcomeUnknown));
     assert_eq!(shop.rows(), ["late", "leader"]);
 }
+
+/// A joined write that panics when it learns of the commit.
+struct PanicsAtEnd;
+
+impl Joins for PanicsAtEnd {
+    fn run(&self, _: &mut PooledConn) -> bool {
+        true
+    }
+
+    fn end(&self, end: &End) {
+        assert!(!matches!(end, End::Committed), "a panic after the commit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writer_that_panics_after_its_commit_has_an_unknown_outcome() {
+    let shop = Shop::open();
+    let place = shop.database.0.group.wait(Arc::new(PanicsAtEnd));
+    let outcome = shop.start("one", |_| Ok(())).await.expect("no panic of the caller");
+    assert_eq!(outcome, Err(FaultKind::OutcomeUnknown));
+    assert_eq!(shop.rows(), ["one"]);
+    drop(place);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writer_that_panics_in_its_body_has_no_effect() {
+    let shop = Shop::open();
+    let outcome = shop.start("one", |_| panic!("a panic in the body")).await.expect("no panic of the caller");
+    assert_eq!(outcome, Err(FaultKind::Internal));
+    assert!(shop.rows().is_empty());
+}

@@ -102,7 +102,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             let lost = Fault::new(FaultKind::Contention, op).caused_by("a joined write ended the transaction");
             return Err(RunError::Conflict("joined", lost));
         };
-        joined.commits();
+        joined.begin_commit();
         let committed = {
             let _under_way = mode.writes().then(|| storage.commits.begin());
             conn.commit()

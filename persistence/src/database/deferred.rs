@@ -15,13 +15,17 @@ use diesel::sql_types::{Array, BigInt};
 use super::update::Update;
 use crate::stored::malformed;
 
-/// The most writes of one statement. Each connection keeps every combination of writes prepared, so an order with many
-/// lines must not cause many long texts.
+/// The most writes of one statement. Each connection keeps every combination of writes prepared. The combinations are
+/// few: each operation has its own, and `insert_all!` defers at most four rows.
 const MOST_WRITES: usize = 12;
 
 /// The writes that were not sent yet. Without a call of [`send`](Self::send) they have no effect.
 #[derive(Default)]
-pub(super) struct Deferred(Vec<Write>);
+pub(super) struct Deferred {
+    writes: Vec<Write>,
+    /// Whether a statement or a check failed. Then nothing more can be sent, and so nothing be committed.
+    has_failed: bool,
+}
 
 struct Write {
     statement: Box<dyn QueryFragment<Pg>>,
@@ -29,7 +33,9 @@ struct Write {
     expected: Expected,
 }
 
-/// A write that can be deferred. It owns its values.
+/// A write that can be deferred. It owns its values, and does not depend on a row that another deferred write changes:
+/// an insert has values of its own, without `ON CONFLICT` and without a `SELECT`, and the condition of an update names no
+/// other table.
 pub(crate) trait Deferrable: ExecuteDsl<SqliteConnection> + QueryFragment<Pg> + 'static {
     fn changes() -> Changes;
 }
@@ -96,17 +102,25 @@ impl Deferred {
         expected: Expected,
     ) -> QueryResult<()> {
         let changes = W::changes();
-        if self.0.len() == MOST_WRITES || !self.0.iter().all(|other| changes.can_join(other.changes)) {
+        if self.writes.len() == MOST_WRITES || !self.writes.iter().all(|other| changes.can_join(other.changes)) {
             self.send(conn)?;
         }
-        self.0.push(Write { statement: Box::new(write), changes, expected });
+        self.writes.push(Write { statement: Box::new(write), changes, expected });
         Ok(())
     }
 
     pub(super) fn send(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
-        let writes = std::mem::take(&mut self.0);
+        if self.has_failed {
+            return Err(malformed("an earlier write of the transaction failed"));
+        }
+        let sent = Self::send_all(std::mem::take(&mut self.writes), conn);
+        self.has_failed = sent.is_err();
+        sent
+    }
+
+    fn send_all(writes: Vec<Write>, conn: &mut PgConnection) -> QueryResult<()> {
         if let [only] = writes.as_slice() {
-            let changed = One(&*only.statement).execute(conn)?;
+            let changed = Single(&*only.statement).execute(conn)?;
             return writes.into_iter().try_for_each(|write| write.expected.check(changed));
         }
         if writes.is_empty() {
@@ -119,9 +133,9 @@ impl Deferred {
 }
 
 /// One write.
-struct One<'w>(&'w dyn QueryFragment<Pg>);
+struct Single<'w>(&'w dyn QueryFragment<Pg>);
 
-impl QueryFragment<Pg> for One<'_> {
+impl QueryFragment<Pg> for Single<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.walk_ast(out)
     }
@@ -154,8 +168,8 @@ impl Query for Several<'_> {
     type SqlType = Array<BigInt>;
 }
 
-/// Diesel caches both under their whole SQL text.
-impl QueryId for One<'_> {
+/// Diesel caches a `Single` and a `Several` under their whole SQL text.
+impl QueryId for Single<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
@@ -163,7 +177,7 @@ impl QueryId for Several<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
-impl RunQueryDsl<PgConnection> for One<'_> {}
+impl RunQueryDsl<PgConnection> for Single<'_> {}
 impl RunQueryDsl<PgConnection> for Several<'_> {}
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) struct Joined {
 
 impl Joined {
     /// States that the commit begins.
-    pub(super) fn commits(&mut self) {
+    pub(super) fn begin_commit(&mut self) {
         self.is_committing = true;
     }
 
@@ -106,10 +106,11 @@ impl Group {
         let (mut taken, mut joined) = (Joined { writes: self.take(), is_committing: false }, Joined::default());
         while !taken.writes.is_empty() {
             let write = taken.writes.remove(0);
+            // Each write gets its end, also one whose savepoint or body failed: its body may have failed because of a
+            // change that is not committed yet.
+            joined.writes.push(write.clone());
             conn.savepoint().ok()?;
             let succeeded = write.run(conn);
-            // A body that failed gets its end too: it may have failed because of a change that is not committed yet.
-            joined.writes.push(write);
             if succeeded { conn.release_savepoint() } else { conn.roll_back_to_savepoint() }.ok()?;
         }
         Some(joined)

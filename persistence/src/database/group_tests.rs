@@ -33,12 +33,12 @@ fn learned(writer: impl FnOnce(Joined)) -> Option<&'static str> {
 fn write_runs_again_only_if_its_writer_panics_before_the_commit() {
     assert_eq!(learned(drop), Some("lost"));
     let panics_in_the_commit = |mut joined: Joined| {
-        joined.commits();
+        joined.begin_commit();
         drop(joined);
     };
     assert_eq!(learned(panics_in_the_commit), Some("unknown"));
     let commits = |mut joined: Joined| {
-        joined.commits();
+        joined.begin_commit();
         joined.end(&End::Committed);
     };
     assert_eq!(learned(commits), Some("committed"));

@@ -3,15 +3,21 @@
 //! Diesel prepares an insert of a slice again for every run, because the number of rows may differ. That costs Postgres
 //! a second round trip. An array has a fixed number of rows, so its insert stays prepared.
 
-/// Defers the insert of the rows of a vector: four at a time, then two, then one.
+/// Inserts the rows of a vector: four at a time, then two, then one. The last four rows at most are deferred, so that few
+/// texts of deferred writes depend on the number of rows.
 macro_rules! insert_all {
     ($tx:expr, $table:expr, $rows:expr) => {
         (|| -> diesel::QueryResult<()> {
             let mut rows = $rows;
-            while let Some(four) = $crate::database::take_first::<4, _>(&mut rows) {
+            while rows.len() > 4
+                && let Some(four) = $crate::database::take_first::<4, _>(&mut rows)
+            {
+                $crate::database::execute!($tx, diesel::insert_into($table).values(four))?;
+            }
+            if let Some(four) = $crate::database::take_first::<4, _>(&mut rows) {
                 $tx.defer(diesel::insert_into($table).values(four))?;
             }
-            while let Some(pair) = $crate::database::take_first::<2, _>(&mut rows) {
+            if let Some(pair) = $crate::database::take_first::<2, _>(&mut rows) {
                 $tx.defer(diesel::insert_into($table).values(pair))?;
             }
             for row in rows {

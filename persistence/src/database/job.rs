@@ -1,6 +1,6 @@
 //! The state of a running transaction, which its caller and its thread share.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::context::RequestContext;
@@ -51,6 +51,10 @@ impl Stage {
         self.pass(RUNNING, COMMITTING)
     }
 
+    fn has_begun_commit(&self) -> bool {
+        matches!(self.0.load(Ordering::Acquire), COMMITTING | LEFT)
+    }
+
     /// Begins another run after a conflict. False if the caller has stopped waiting.
     pub(super) fn begin_again(&self) -> bool {
         self.pass(COMMITTING, RUNNING) || self.0.load(Ordering::Acquire) == RUNNING
@@ -60,12 +64,19 @@ impl Stage {
 /// A transaction on a blocking thread, shared by its caller and that thread.
 pub(super) struct Job {
     pub(super) stage: Stage,
+    /// Whether the thread panicked after it had begun the commit.
+    panicked_in_commit: AtomicBool,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Job {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { stage: Stage::new(), permit: Mutex::new(None) })
+        Arc::new(Self { stage: Stage::new(), panicked_in_commit: AtomicBool::new(false), permit: Mutex::new(None) })
+    }
+
+    /// Whether the thread panicked after it had begun the commit, so that the effect of the transaction is unknown.
+    pub(super) fn panicked_in_commit(&self) -> bool {
+        self.panicked_in_commit.load(Ordering::Acquire)
     }
 
     /// Keeps the permit until the job ends.
@@ -87,6 +98,9 @@ pub(super) struct RunningJob {
 
 impl Drop for RunningJob {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.job.stage.has_begun_commit() {
+            self.job.panicked_in_commit.store(true, Ordering::Release);
+        }
         if self.job.stage.end() {
             self.database.count_abandoned(-1);
         }

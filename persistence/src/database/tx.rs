@@ -40,6 +40,9 @@ impl<'c> Tx<'c> {
 
     /// Runs a write together with the deferred writes before and after it: at the latest before the next statement or
     /// the commit. On SQLite it runs at once, because a statement costs no round trip there.
+    ///
+    /// The order of deferred writes is not defined. So an update defers only changes of rows that the transaction has
+    /// locked, or it could deadlock with another transaction.
     pub(crate) fn defer(&mut self, write: impl Deferrable) -> QueryResult<()> {
         self.add(write, Expected::Any)
     }

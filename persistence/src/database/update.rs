@@ -2,7 +2,7 @@
 //!
 //! `diesel::update` is prepared again for every run, because the changed columns may differ. A connection keeps each
 //! text of an [`Update`] prepared until it is closed. The number of texts is bounded: one for each `set` in the code,
-//! and two for each column whose change is optional.
+//! two for each column whose change is optional, and those of deferred writes.
 
 use diesel::backend::Backend;
 use diesel::prelude::*;

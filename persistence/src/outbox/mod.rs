@@ -160,8 +160,8 @@ pub(crate) fn enqueue(
     messages(tx, composer, order, None, caused_by, now)?.store(tx)
 }
 
-/// Returns the messages that [`enqueue`] would store, so that a transaction can store them later. `buyer` placed the
-/// order.
+/// Returns the messages about the last event of the order, and creates the rows of their endpoints. With `buyer` also the
+/// messages to the buyer.
 pub(crate) fn messages(
     tx: &mut Tx<'_>,
     composer: &dyn NotificationComposer,

@@ -1,5 +1,8 @@
 //! Compares the shop of this source tree with that of a commit, in one run: both run at the same time on databases of
 //! the same kind, and are measured in turn.
+//!
+//! Both are built with the settings in `.cargo/config.toml` of this source tree, so a change of these settings does not
+//! show.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -147,7 +147,7 @@ impl Report {
             writeln!(text, "| {engine} | {:.0} | {:.0} | {ratio:.0} % |", rate(0), rate(1))?;
         }
         text.push_str(
-            "\nMemory is that of a new shop after one run of each flow. The simulated gateway keeps its payments in memory, \
+            "\nMemory is that of a new shop after one run of each flow at each number of connections. The simulated gateway keeps its payments in memory, \
              about 1 KB each.\n",
         );
         writeln!(

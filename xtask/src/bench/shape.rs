@@ -52,13 +52,16 @@ fn shapes(sql: &str) -> Vec<String> {
         .collect();
     let first = words.first().map_or("", String::as_str);
     if first == "with" {
-        let writes = words.windows(2).filter(|pair| pair[1] != "set");
+        let writes = words.windows(2).filter(|pair| !["set", "of"].contains(&pair[1].as_str()));
         let shape = |pair: &[String]| match pair[0].as_str() {
             "into" => Some(format!("insert {}", pair[1])),
             "update" => Some(format!("update {}", pair[1])),
             _ => None,
         };
-        return writes.filter_map(shape).collect();
+        let shapes: Vec<String> = writes.filter_map(shape).collect();
+        if !shapes.is_empty() {
+            return shapes;
+        }
     }
     let table = words.windows(2).find(|pair| ["from", "into", "update"].contains(&pair[0].as_str()));
     vec![format!("{first} {}", table.map_or("", |pair| &pair[1])).trim_end().to_owned()]

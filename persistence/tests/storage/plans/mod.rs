@@ -97,9 +97,7 @@ async fn every_statement_uses_an_index(place: Place) {
     let mut raw = place.raw();
     let mut excepted = BTreeSet::new();
     let mut scanning = Vec::new();
-    // A condition that is never true comes from an empty list. SQLite reads no rows then, but its plan does not say so.
-    let never = |statement: &&String| statement.contains("(1=0)");
-    for statement in recorded.statements.keys().filter(|statement| !never(statement)) {
+    for statement in recorded.statements.keys() {
         let plan = sqlite_plan(&mut raw, statement);
         if !scans(&plan) {
             continue;
