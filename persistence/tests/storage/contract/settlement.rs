@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use domain::checkout::{CheckoutStore, MessageCode, Outcome, Status};
+use domain::import::Batch;
 use domain::order::{LineStatus, OrderEventKind, OrderStore};
 use domain::payment::{AttemptState, AttemptStore, PaymentOutcome};
 use tokio::task::JoinSet;
 
 use crate::kit::Place;
-use crate::kit::data::{about, alice, begin, new_checkout, noon, rich_request, settlement, task};
+use crate::kit::data::{about, alice, begin, new_checkout, noon, product, rich_request, settlement, stock, task, usd};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -23,6 +24,7 @@ on_both_engines!(
     a_payment_of_unknown_outcome_can_still_be_settled,
     settlement_of_an_unrecorded_attempt_is_a_fault,
     settlement_without_its_key_changes_nothing,
+    order_of_any_number_of_lines_keeps_them_all,
 );
 
 async fn a_confirmed_payment_places_one_order_and_takes_the_stock(place: Place) {
@@ -190,4 +192,19 @@ async fn settlement_without_its_key_changes_nothing(place: Place) {
     let fault = settled.expect_err("no key for the outcome");
     assert!(fault.chain().contains("has no such key"), "{}", fault.chain());
     assert_eq!(raw.state(), before);
+}
+
+async fn order_of_any_number_of_lines_keeps_them_all(place: Place) {
+    let shop = place.shop().await;
+    let ids: Vec<String> = (1..=11).map(|number| format!("item_{number:02}")).collect();
+    let products = ids.iter().map(|id| product(id, 100, false)).collect();
+    let stock = ids.iter().map(|id| stock(id, 50)).collect();
+    shop.stock(Batch { products, stock, ..Batch::empty(usd()) }).await;
+    for count in 1..=ids.len() {
+        let lines: Vec<(&str, i64)> = ids[..count].iter().map(|id| (id.as_str(), 1)).collect();
+        let link = shop.bought(&lines, &format!("k{count}")).await.order.expect("an order");
+        let order = shop.orders.read(&task(), link.id).await.expect("read").expect("an order");
+        let sold: Vec<&str> = order.lines.iter().map(|line| line.sku.as_str()).collect();
+        assert_eq!(sold, ids[..count]);
+    }
 }
