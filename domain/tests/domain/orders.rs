@@ -156,6 +156,15 @@ fn shipment_of_more_units_than_wanted_is_refused() {
 }
 
 #[test]
+fn second_shipment_is_limited_to_the_units_that_were_not_shipped() {
+    let partly = || change(three_roses(), "e1", Shipped(shipment("shipped", "li_1", 2))).expect("shipped");
+    let rest = change(partly(), "e2", Shipped(shipment("shipped", "li_1", 1)));
+    assert_eq!(rest.map(|order| order.lines[0].fulfilled), Ok(3));
+    let more = change(partly(), "e2", Shipped(shipment("shipped", "li_1", 2)));
+    assert_eq!(more.map(drop), Err(OrderChangeRefusal::TooMany(LineId("li_1".into()))));
+}
+
+#[test]
 fn adjustment_changes_wanted_units_and_keeps_the_line() {
     use AdjustmentStatus::{Completed, Failed};
     let too_many = || Err(OrderChangeRefusal::TooMany(LineId("li_1".into())));

@@ -172,6 +172,7 @@ fn sku_and_key_have_a_length_and_a_set_of_characters() {
         assert_eq!((Sku::parse(text).is_some(), Key::parse(text).is_some()), (sku, key), "{text:?}");
     }
     assert_eq!(format!("{:?}", Sku::parse("rose").expect("a SKU")), "rose");
+    assert_eq!(Key::parse("k-1").expect("a key").as_str(), "k-1");
 }
 
 #[test]
