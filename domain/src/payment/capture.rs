@@ -13,7 +13,7 @@ use slog::{error, info, warn};
 
 use super::decide::HELD_FOR;
 use super::model::GatewayState;
-use super::pass::{TIME_TO_CLAIM, handle_each, items_per_pass};
+use super::pass::{LEASE, TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{AttemptStore, AuthorizedAttempt, PaymentGateway};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -27,8 +27,6 @@ pub const CAPTURE_BATCH: u32 =
     items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD).saturating_add(TIME_TO_RECORD));
 /// The longest time for the gateway call of one payment.
 const TIME_FOR_CALL: Duration = Duration::from_secs(10);
-/// How long a claimed payment is leased, so that no other pass claims it.
-const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The longest time to record the gateway's answer, and the longest time to postpone a payment.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
 /// How long a payment waits after a fault before the next attempt.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
-use super::pass::{KEY_TRUSTED_FOR, LONGEST_PASS, TIME_TO_CLAIM, handle_each, items_per_pass};
+use super::pass::{KEY_TRUSTED_FOR, LEASE, TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
 use crate::checkout::{CheckoutStore, Settlement};
@@ -33,8 +33,6 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(5);
 /// The longest time to postpone an attempt. An attempt that can be neither settled nor postponed keeps its lease until
 /// the lease expires.
 const TIME_TO_POSTPONE: Duration = Duration::from_secs(3);
-/// How long a claimed attempt is leased. The lease lasts at least until the pass has ended.
-const LEASE: Duration = LONGEST_PASS;
 /// The first wait between two checks of one attempt. Each further wait is twice as long, up to
 /// [`LONGEST_WAIT_UNSETTLED`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);

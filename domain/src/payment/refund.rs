@@ -6,7 +6,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Refund, RefundState};
-use super::pass::{KEY_TRUSTED_FOR, TIME_TO_CLAIM, handle_each, items_per_pass};
+use super::pass::{KEY_TRUSTED_FOR, LEASE, TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -21,8 +21,6 @@ const TIME_FOR_CALL: Duration = Duration::from_secs(10);
 /// The longest time to record the gateway's answer. If the answer cannot be recorded, the refund is requested again
 /// after the lease has expired.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
-/// How long a claimed refund is leased, so that no other pass claims it.
-const LEASE: Duration = Duration::from_secs(5 * 60);
 /// How long a refund waits after a fault of the gateway before the next attempt.
 const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
 /// How long a refund waits before the next attempt if the gateway has not finished it. This is the longest wait of a

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::PortFuture;
+use domain::context::RequestContext;
 use domain::outbox::{
-    Channel, Claimed, DispatchLimits, Endpoint, EndpointHealth, Finality, MessageState, MessageSummary,
-    OutboxDispatcher, OutboxMessage, OutboxPurge, Purged, Receipt, Recorded, SendOutcome, StaleClaim,
+    Channel, ClaimTerms, Claimed, DispatchLimits, Endpoint, EndpointHealth, Finality, MessageState, MessageSummary,
+    OutboxDispatcher, OutboxMessage, OutboxPurge, Purged, Receipt, Recorded, SendError, SendOutcome, Sender,
+    StaleClaim,
 };
 use domain::task::{BackgroundTask, Progress};
 use time::macros::datetime;
@@ -48,6 +51,51 @@ async fn claim_has_the_terms_of_its_permit_and_its_limits() {
             assert!(terms.lease < LIMITS.send + Duration::from_secs(60), "{:?}", terms.lease);
             assert_eq!(terms.reach, EndpointHealth::Failing);
         }
+    }
+}
+
+#[test]
+fn claims_join_if_only_their_times_differ() {
+    let terms = ClaimTerms { now: NOW, lease: LIMITS.send, per_endpoint: 4, reach: EndpointHealth::New };
+    assert!(terms.joins(&ClaimTerms { now: NOW + LIMITS.send, ..terms }));
+    for other in [
+        ClaimTerms { lease: LIMITS.send * 2, ..terms },
+        ClaimTerms { per_endpoint: 5, ..terms },
+        ClaimTerms { reach: EndpointHealth::Proven, ..terms },
+    ] {
+        assert!(!terms.joins(&other), "{other:?}");
+    }
+}
+
+/// A sender whose attempts do not end.
+struct Hanging;
+
+impl Sender for Hanging {
+    fn send(&self, _: &RequestContext, _: &OutboxMessage) -> PortFuture<Receipt, SendError> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn webhook_passes_share_permits_and_email_passes_do_not() {
+    for (channel, reach) in [(Channel::Webhook, EndpointHealth::New), (Channel::Mail, EndpointHealth::Failing)] {
+        let failing = OutboxMessage { health: EndpointHealth::Failing, ..message(channel, 1) };
+        let ports = Arc::new(FakeOutbox::new(failing, Ok(Receipt::Accepted), Recorded::Again(NOW)));
+        // A quarter of four passes may serve failing endpoints.
+        let limits = DispatchLimits { at_once: 4, ..LIMITS };
+        let clock = Arc::new(FakePorts::default());
+        let dispatcher = OutboxDispatcher::new(channel, ports.clone(), Arc::new(Hanging), clock, limits);
+        let ctx = task_context(&Lines::default(), Duration::from_secs(60));
+        let (mut first, mut second) = (dispatcher.pass(&ctx), dispatcher.pass(&ctx));
+        tokio::select! {
+            biased;
+            _ = &mut first => panic!("the attempt ended"),
+            _ = &mut second => panic!("the attempt ended"),
+            () = std::future::ready(()) => {}
+        }
+        let claims = ports.claims.lock().expect("not poisoned");
+        let reached: Vec<_> = claims.iter().map(|(_, terms)| terms.reach).collect();
+        assert_eq!(reached, [EndpointHealth::Failing, reach], "{channel:?}");
     }
 }
 
@@ -168,8 +216,9 @@ async fn purge_keeps_ended_messages_for_a_week_and_dead_letters_for_ninety_days(
         let purged = Purged { forgotten, given_up };
         let ports = FakeOutbox { purged, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
         let ports = Arc::new(ports);
-        let (progress, lines) =
-            pass(&OutboxPurge { store: ports.clone(), clock: Arc::new(FakePorts::default()) }).await;
+        let purge = OutboxPurge { store: ports.clone(), clock: Arc::new(FakePorts::default()) };
+        assert_eq!(purge.name(), "delivery_purge");
+        let (progress, lines) = pass(&purge).await;
         assert_eq!((progress, lines.len()), (expected, endpoints));
         let purges = ports.purges.lock().expect("not poisoned");
         assert_eq!(*purges, [(datetime!(2026-11-15 12:00 UTC), datetime!(2026-08-24 12:00 UTC))]);

@@ -193,12 +193,6 @@ pub(super) fn set_served(tx: &mut Tx<'_>, to: &[&str], now: Timestamp) -> QueryR
     tx.defer(update(these).set(endpoints::served_at.eq(millis(now))))
 }
 
-/// Returns the endpoints, and locks their rows in the order of their ids.
-pub(super) fn lock_endpoints(tx: &mut Tx<'_>, ids: &[String]) -> QueryResult<Vec<DestinationRow>> {
-    let query = endpoints::table.filter(among(endpoints::id, ids)).order(bytewise(tx, "id")).limit(ids.len() as i64);
-    lock_all!(tx, query.select(DestinationRow::as_select()))
-}
-
 /// The state of a message that was claimed.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = messages)]
@@ -222,9 +216,23 @@ impl ClaimState {
     }
 }
 
-pub(super) fn claim_states(tx: &mut Tx<'_>, ids: &[&str]) -> QueryResult<Vec<ClaimState>> {
-    let query = messages::table.filter(among(messages::id, ids)).limit(ids.len() as i64);
-    load!(tx, query.select(ClaimState::as_select()))
+/// Locks the rows of the endpoints in the order of their ids.
+pub(super) fn lock_endpoints(tx: &mut Tx<'_>, ids: &[String]) -> QueryResult<()> {
+    let query = endpoints::table.filter(among(endpoints::id, ids)).order(bytewise(tx, "id")).limit(ids.len() as i64);
+    let _locked: Vec<String> = lock_all!(tx, query.select(endpoints::id))?;
+    Ok(())
+}
+
+/// Returns the claimed messages that still exist, with their endpoints, and locks the rows of both until the transaction
+/// ends: the endpoints in the order of their ids. If the statement waits for a lock, it returns the row as it is after the
+/// wait.
+pub(super) fn lock_claimed(tx: &mut Tx<'_>, ids: &[&str]) -> QueryResult<Vec<(DestinationRow, ClaimState)>> {
+    let query = endpoints::table
+        .inner_join(messages::table.on(messages::destination.eq(endpoints::id)))
+        .filter(among(messages::id, ids))
+        .order(bytewise(tx, "destination.id"))
+        .limit(ids.len() as i64);
+    lock_all!(tx, query.select((DestinationRow::as_select(), ClaimState::as_select())))
 }
 
 /// Ends messages in this state.

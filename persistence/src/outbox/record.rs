@@ -18,31 +18,29 @@ use crate::stored::{malformed, millis};
 /// transaction would delay purchases. The purge makes the other pending messages dead letters.
 const ENDED_AT_ONCE: u32 = 500;
 
+/// A claimed message, and the outcome of the attempt to send it.
+pub(super) type Attempt = (OutboxMessage, SendOutcome);
+
 /// Records attempts in their order, and returns what was recorded for each.
-pub(super) fn record<E>(
-    tx: &mut Tx<'_>,
-    attempts: &[(OutboxMessage, SendOutcome)],
-    now: Timestamp,
-) -> Result<Vec<Recorded>, TxError<E>> {
-    let mut ids: Vec<String> = attempts.iter().map(|(message, _)| message.content.endpoint().0).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let endpoints = queries::lock_endpoints(tx, &ids)?;
+pub(super) fn record<E>(tx: &mut Tx<'_>, attempts: &[&Attempt], now: Timestamp) -> Result<Vec<Recorded>, TxError<E>> {
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = attempts.iter().map(|(message, _)| message.id.as_str()).collect();
+    let (endpoints, mut states): (Vec<_>, Vec<_>) = queries::lock_claimed(tx, &ids)?.into_iter().unzip();
     let mut endpoints: BTreeMap<String, DestinationRow> =
         endpoints.into_iter().map(|endpoint| (endpoint.id.clone(), endpoint)).collect();
     let mut records = Vec::with_capacity(attempts.len());
     let mut received = Received::default();
-    let ids: Vec<&str> = attempts.iter().map(|(message, _)| message.id.as_str()).collect();
-    let mut states = queries::claim_states(tx, &ids)?;
     for (message, outcome) in attempts {
-        let to = message.content.endpoint().0;
-        let endpoint = endpoints.get_mut(&to).ok_or_else(|| malformed(format!("{to} is no destination")))?;
         let state = states.iter().find(|state| state.id == message.id.as_str());
         let stale = state.map_or(Ok(Some(StaleClaim::Forgotten)), |state| state.stale(message))?;
         if let Some(stale) = stale {
             records.push(Recorded::Stale(stale));
             continue;
         }
+        let to = message.content.endpoint().0;
+        let endpoint = endpoints.get_mut(&to).ok_or_else(|| malformed(format!("{to} is no destination")))?;
         match next_step(message, outcome, endpoint.streak()?, now) {
             NextStep::End(MessageState::Delivered) => {
                 received.delivered.push(message);
@@ -56,7 +54,7 @@ pub(super) fn record<E>(
                 // Received messages are ended first, because the others of the endpoint become dead letters.
                 std::mem::take(&mut received).end(tx, now)?;
                 records.push(disable(tx, message, error_of(outcome), now)?);
-                states = queries::claim_states(tx, &ids)?;
+                states = queries::lock_claimed(tx, &ids)?.into_iter().map(|(_, state)| state).collect();
             }
             step => records.push(take_step(tx, message, outcome, step, now)?),
         }

@@ -15,8 +15,8 @@ use domain::id::PageToken;
 use domain::idempotency::{IdempotencyStore, KeyClaim, Write};
 use domain::payment::{
     Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, Credential, Decline, GatewayEvent, GatewayState,
-    PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund, RefundRefusal,
-    RefundState, RefundStore, RefundWanted,
+    LONGEST_PASS, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
+    RefundRefusal, RefundState, RefundStore, RefundWanted,
 };
 
 use super::{NOW, attempt, checkout, details, instrument, seconds_from_now};
@@ -128,7 +128,13 @@ impl FakePorts {
         ready(result.map_err(|kind| Fault::new(kind, "test.gateway")))
     }
 
-    fn claim<T: Clone + Send + 'static>(&self, ctx: &RequestContext, due: &[T]) -> PortFuture<Vec<T>, Fault> {
+    fn claim<T: Clone + Send + 'static>(
+        &self,
+        ctx: &RequestContext,
+        lease: Duration,
+        due: &[T],
+    ) -> PortFuture<Vec<T>, Fault> {
+        assert!(lease >= LONGEST_PASS, "another pass could claim an item of a running pass");
         self.record_deadline(ctx);
         ready(Ok(due.to_vec()))
     }
@@ -233,8 +239,14 @@ impl AttemptStore for FakePorts {
     fn record_unknown(&self, ctx: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
         self.store(ctx, "record_unknown", "record_unknown".to_owned(), ())
     }
-    fn claim_due(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
-        self.claim(ctx, &self.0.due)
+    fn claim_due(
+        &self,
+        ctx: &RequestContext,
+        _: Timestamp,
+        lease: Duration,
+        _: u32,
+    ) -> PortFuture<Vec<Attempt>, Fault> {
+        self.claim(ctx, lease, &self.0.due)
     }
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let of_tasks = self.0.due.iter().chain(self.0.held.iter().map(|held| &held.attempt));
@@ -247,10 +259,10 @@ impl AttemptStore for FakePorts {
         &self,
         ctx: &RequestContext,
         _: Timestamp,
-        _: Duration,
+        lease: Duration,
         _: u32,
     ) -> PortFuture<Vec<AuthorizedAttempt>, Fault> {
-        self.claim(ctx, &self.0.held)
+        self.claim(ctx, lease, &self.0.held)
     }
     fn record_captured(&self, ctx: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         self.store(ctx, "record_captured", if captured { "captured" } else { "released" }.to_owned(), ())
@@ -264,8 +276,8 @@ impl RefundStore for FakePorts {
     fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         unexpected()
     }
-    fn claim_due(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
-        self.claim(ctx, &self.0.refunds)
+    fn claim_due(&self, ctx: &RequestContext, _: Timestamp, lease: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
+        self.claim(ctx, lease, &self.0.refunds)
     }
     fn record(&self, ctx: &RequestContext, _: &Refund, state: RefundState, at: Timestamp) -> PortFuture<(), Fault> {
         self.store(ctx, "record", format!("record {state:?} {}", seconds_from_now(at)), ())

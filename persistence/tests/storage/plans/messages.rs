@@ -20,7 +20,7 @@ const MESSAGES: &[(&str, usize)] = &[
     ("payment.record_reference", 1),
     ("checkout.settle", 7),
     ("outbox.claim", 5),
-    ("outbox.record", 5),
+    ("outbox.record", 4),
 ];
 
 async fn purchase(shop: &Shop, key: &str) {
