@@ -24,6 +24,7 @@ pub struct Dependency<'a> {
 /// The direct dependencies that the domain may have. `tokio` is also permitted, but only as an optional dependency.
 const DOMAIN: &[&str] = &[
     "celes",
+    "derive_more",
     "email_address",
     "idna",
     "iso_currency",
