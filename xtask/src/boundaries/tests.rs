@@ -142,24 +142,3 @@ fn file_that_no_module_names_is_reported() {
     let lost: Vec<&str> = lost.iter().map(|violation| violation.file.as_str()).collect();
     assert_eq!(lost, ["a/src/lost.rs", "a/tests/shop/lost.rs"]);
 }
-
-#[test]
-fn file_in_a_folder_that_automod_names_is_compiled() {
-    let lost = |macro_call: &str| {
-        let files = [
-            ("a/b/tests/storage/main.rs", "mod contract;"),
-            ("a/b/tests/storage/contract/mod.rs", macro_call),
-            ("a/b/tests/storage/contract/review.rs", ""),
-            ("a/b/tests/storage/contract/deep/review.rs", ""),
-            ("a/tests/storage/contract/review.rs", ""),
-        ];
-        let lost = reach::check(&files.map(|(path, text)| Source::new(path, text)));
-        lost.into_iter().map(|violation| violation.file).collect::<Vec<_>>()
-    };
-    let [named, deep, other] =
-        ["a/b/tests/storage/contract/", "a/b/tests/storage/contract/deep/", "a/tests/storage/contract/"]
-            .map(|folder| format!("{folder}review.rs"));
-    assert_eq!(lost("automod::dir!(\"tests/storage/contract\");"), [deep.as_str(), &other]);
-    assert_eq!(lost("automod::dir!(pub(crate) \"tests/storage/contract/\");"), [deep.as_str(), &other]);
-    assert_eq!(lost("// automod::dir!(\"tests/storage/contract\");"), [named, deep, other]);
-}
