@@ -57,12 +57,17 @@ pub fn check(sources: &[Source]) -> Vec<Violation> {
 pub fn untested(sources: &[Source]) -> Vec<Violation> {
     let adapters: BTreeMap<&str, &str> = implementations(sources).map(|(port, adapter, _)| (adapter, port)).collect();
     let implemented: BTreeSet<&str> = adapters.values().copied().collect();
-    let held: BTreeSet<(&str, &str)> = within(sources, KIT).flat_map(|kit| members(&kit.tokens, &adapters)).collect();
+    // The members of the test kit whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.
+    let triples = within(sources, KIT).flat_map(|kit| kit.tokens.windows(3));
+    let members = triples.filter_map(|triple| match triple {
+        [name, colon, of] if colon.text == ":" => Some((name.text.as_str(), *adapters.get(of.text.as_str())?)),
+        _ => None,
+    });
+    let members: BTreeMap<&str, &str> = members.collect();
     let tests = within(sources, CONTRACT).filter(|test| code::contain(&test.tokens, "on_both_engines!"));
     let tests: Vec<&Source> = tests.collect();
     let is_tested = |port: &str, method: &Function<'_>| {
-        let is_another =
-            |receiver: &str| held.iter().any(|(name, _)| *name == receiver) && !held.contains(&(receiver, port));
+        let is_another = |receiver: &str| members.get(receiver).is_some_and(|of| *of != port);
         let calls = |test: &&Source| code::contain(&test.tokens, port) && calls(&test.tokens, method.name, &is_another);
         tests.iter().any(calls)
     };
@@ -140,15 +145,6 @@ fn writes_something(method: &Function<'_>) -> bool {
     let has = |text: &str| code::contain(method.body, text);
     let reads = has("Operation::read(") || has("Operation::read_one(");
     !reads || WRITES.iter().any(|text| has(text))
-}
-
-/// The members whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.
-fn members<'t>(tokens: &'t [Token], adapters: &BTreeMap<&str, &'t str>) -> Vec<(&'t str, &'t str)> {
-    let member = |part: &'t [Token]| match part {
-        [name, colon, of] if colon.text == ":" => Some((name.text.as_str(), *adapters.get(of.text.as_str())?)),
-        _ => None,
-    };
-    tokens.windows(3).filter_map(member).collect()
 }
 
 /// Whether the tokens call `method` with a context, on a receiver that is not another port. `.find(|item| …)` and
