@@ -92,30 +92,37 @@ fn members(tokens: &[Token]) -> BTreeSet<String> {
     codes
 }
 
-/// The words of the variants of the [`ENUMS`] that a file defines.
+/// The words of the variants of the [`ENUMS`] that a file defines: the text of `#[strum(serialize = "…")]`, or the name in
+/// snake case.
 fn enum_words(source: &Source) -> BTreeSet<String> {
     let enums = code::blocks(&source.tokens, "enum").into_iter();
     let enums = enums.filter(|(_, head, _)| head.first().is_some_and(|name| ENUMS.contains(&name.text.as_str())));
-    let variants = enums.flat_map(|(_, _, block)| code::parts(block));
-    variants.filter_map(word_of).collect()
+    let mut words = BTreeSet::new();
+    for (_, _, block) in enums {
+        let (mut at, mut given) = (0, None);
+        while at < block.len() {
+            match block[at].text.as_str() {
+                "#" => {
+                    let attribute = &block[at..code::close(block, at + 1)];
+                    given = given.or(attribute.iter().find_map(|token| error_code(&token.text)));
+                    at += attribute.len();
+                }
+                "(" | "{" => at = code::close(block, at),
+                name if block[at].is_word => drop(words.insert(given.take().unwrap_or_else(|| snake_case(name)))),
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+    words
 }
 
-/// The word of a variant: the text of `#[strum(serialize = "…")]`, or the name in snake case.
-fn word_of(variant: &[Token]) -> Option<String> {
-    let serialize = code::pattern("serialize =");
-    let given = (0..variant.len()).find(|at| code::begin_with(&variant[*at..], &serialize));
-    if let Some(at) = given {
-        return error_code(&variant.get(at + 2)?.text);
-    }
-    let mut at = 0;
-    while variant.get(at)?.text == "#" {
-        at = code::close(variant, at + 1) + 1;
-    }
-    let snake = |(index, letter): (usize, char)| {
+fn snake_case(name: &str) -> String {
+    let letter = |(index, letter): (usize, char)| {
         let underscore = (index > 0 && letter.is_uppercase()).then_some('_');
         underscore.into_iter().chain(letter.to_lowercase())
     };
-    Some(variant[at].text.chars().enumerate().flat_map(snake).collect())
+    name.chars().enumerate().flat_map(letter).collect()
 }
 
 /// The value of a literal such as `"checkout_not_ready"`.
