@@ -95,11 +95,6 @@ impl Programs {
         }
         bail!("the account for servers cannot run the Postgres in {}", bin.display())
     }
-
-    /// The path of `pgbench`, the load generator of Postgres.
-    pub fn pgbench(&self) -> PathBuf {
-        program("pgbench").unwrap_or_else(|| self.bin.join("pgbench"))
-    }
 }
 
 type Found = (PathBuf, String);
