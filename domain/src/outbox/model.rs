@@ -1,7 +1,6 @@
 //! Outbox messages, their content and their endpoints.
 
-use std::fmt;
-
+use derive_more::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -116,16 +115,11 @@ impl Channel {
     }
 }
 
-/// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint. Logs and lists show the
+/// endpoint [`without_secrets`].
+#[derive(Clone, Debug, Display, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[display("{}", without_secrets(_0))]
 pub struct Endpoint(pub String);
-
-/// Writes the endpoint for logs and lists: see [`without_secrets`].
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_secrets(&self.0))
-    }
-}
 
 /// Removes secrets from an address, for logs and lists: removes the user name and the password, and replaces the query
 /// by a hash, because the query may contain a secret. The hash distinguishes addresses that differ only in the query.

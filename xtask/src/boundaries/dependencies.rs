@@ -19,6 +19,7 @@ struct Rule {
 /// The direct dependencies that the domain may have.
 const DOMAIN: &[&str] = &[
     "celes",
+    "derive_more",
     "email_address",
     "idna",
     "iso_currency",
