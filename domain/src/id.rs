@@ -57,15 +57,18 @@ impl<const A: char, const B: char, const C: char> TryFrom<String> for Id<A, B, C
     }
 }
 
-/// The secret token in the address of a buyer's page: 122 random bits. A visitor who presents the token may read the
-/// page.
+/// The secret token in the address of a buyer's page: 32 hexadecimal digits, of which 106 bits are random. A visitor who
+/// presents the token may read the page.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[debug("***")]
 pub struct PageToken(String);
 
 impl PageToken {
-    pub fn generate() -> Self {
-        Self(Uuid::new_v4().simple().to_string())
+    /// Generates the token of a page that is created at `now`. The tokens of one hour begin with the same four digits, so
+    /// that new tokens are neighbours in the index.
+    pub fn generate(now: OffsetDateTime) -> Self {
+        let hour = (now.unix_timestamp() / 3_600).rem_euclid(0x1_0000);
+        Self(format!("{hour:04x}{:028x}", Uuid::new_v4().as_u128() >> 16))
     }
 
     /// Parses a token. Returns `None` if `text` cannot be a token; then no lookup is needed.
