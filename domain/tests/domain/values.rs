@@ -341,3 +341,10 @@ fn budget_shortens_the_deadline_and_never_extends_it() {
     assert!(ctx.at_most(Duration::from_secs(1)).deadline() < ctx.deadline());
     assert_eq!(ctx.at_most(Duration::from_secs(99)).deadline(), ctx.deadline());
 }
+
+#[test]
+fn discount_code_is_compared_trimmed_and_in_capital_letters() {
+    for written in ["SPRING10", " spring10\t", "Spring10"] {
+        assert_eq!(Code::new(written).as_str(), "SPRING10", "{written:?}");
+    }
+}
