@@ -4,7 +4,7 @@
 //! each call its result. Calls that arrive meanwhile wait for the next leader. So a busy store commits once for many
 //! calls, and a single call does not wait for more calls.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
@@ -13,12 +13,14 @@ use tokio::sync::oneshot;
 /// The most calls of one transaction.
 const MOST_CALLS: usize = 32;
 
-/// The calls that wait for a transaction.
+/// The calls of one operation that wait for a transaction.
 pub(crate) struct Batch<I, O> {
     waiting: Mutex<Vec<Call<I, O>>>,
-    /// Held by the call that leads.
-    leader: tokio::sync::Mutex<()>,
+    leader: Arc<Leader>,
 }
+
+/// Held by the call that leads. Batches that share it run one transaction at a time.
+pub(crate) type Leader = tokio::sync::Mutex<()>;
 
 struct Call<I, O> {
     input: I,
@@ -46,8 +48,8 @@ pub(crate) struct Done<O> {
 }
 
 impl<I: Clone, O> Batch<I, O> {
-    /// Returns the result for `input`. If this call leads, `run` gets its input, followed by the waiting inputs, and
-    /// returns a result for each, in the same order.
+    /// Returns the result for `input`. If this call leads, `run` gets its input, followed by the waiting inputs for
+    /// which `joins` is true, and returns a result for each, in the same order.
     ///
     /// A fault of the transaction is the fault of all its calls. But if the leader is cancelled or its deadline passes,
     /// the other calls wait for another leader. If the fault is internal, the leader runs its own input alone.
@@ -59,6 +61,7 @@ impl<I: Clone, O> Batch<I, O> {
         ctx: &RequestContext,
         operation: &'static str,
         input: I,
+        joins: impl Fn(&I) -> bool,
         run: impl Fn(Vec<I>) -> R,
     ) -> Result<Done<O>, Fault>
     where
@@ -81,7 +84,7 @@ impl<I: Clone, O> Batch<I, O> {
         }
         // Only this call can be closed: its receiver is dropped here, and the call is removed by `take`.
         drop(receiver);
-        let mut others = Taken { batch: self, calls: self.take() };
+        let mut others = Taken { batch: self, calls: self.take(joins) };
         let inputs = std::iter::once(input.clone()).chain(others.calls.iter().map(|call| call.input.clone())).collect();
         match run(inputs).await {
             Ok(results) => {
@@ -107,12 +110,19 @@ impl<I: Clone, O> Batch<I, O> {
         }
     }
 
-    /// Removes the waiting calls, at most [`MOST_CALLS`] with the call of the leader, and all calls that have given up.
-    fn take(&self) -> Vec<Call<I, O>> {
+    /// Removes the waiting calls that join, at most [`MOST_CALLS`] with the call of the leader, and all calls that have
+    /// given up.
+    fn take(&self, joins: impl Fn(&I) -> bool) -> Vec<Call<I, O>> {
         let mut waiting = self.waiting();
         waiting.retain(|call| !call.result.is_closed());
-        let taken = waiting.len().min(MOST_CALLS - 1);
-        waiting.drain(..taken).collect()
+        let mut taken = Vec::new();
+        let mut left = Vec::new();
+        for call in waiting.drain(..) {
+            let joined = taken.len() + 1 < MOST_CALLS && joins(&call.input);
+            if joined { taken.push(call) } else { left.push(call) }
+        }
+        *waiting = left;
+        taken
     }
 }
 
@@ -120,13 +130,11 @@ fn gives_up(ctx: &RequestContext, operation: &'static str) -> Fault {
     ctx.check(operation).err().unwrap_or_else(|| Fault::new(FaultKind::DeadlineExceeded, operation))
 }
 
-impl<I, O> Default for Batch<I, O> {
-    fn default() -> Self {
-        Self { waiting: Mutex::default(), leader: tokio::sync::Mutex::default() }
-    }
-}
-
 impl<I, O> Batch<I, O> {
+    pub(crate) fn new(leader: Arc<Leader>) -> Self {
+        Self { waiting: Mutex::default(), leader }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Vec<Call<I, O>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,5 @@
 //! Tests of `batch.rs`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::context::{Deadline, TraceContext};
@@ -19,7 +18,7 @@ struct Store {
 
 impl Store {
     fn new() -> Arc<Self> {
-        let batch = Batch::default();
+        let batch = Batch::new(Arc::default());
         Arc::new(Self { batch, runs: Mutex::default(), begun: Notify::default(), go: Notify::default() })
     }
 
@@ -34,7 +33,10 @@ impl Store {
                 Some(kind) => Err(Fault::new(kind, "test.add")),
             }
         };
-        self.batch.call(&context(), "test.add", input, run).await.map_err(|fault| fault.kind())
+        self.batch
+            .call(&context(), "test.add", input, |other| other % 2 == input % 2, run)
+            .await
+            .map_err(|fault| fault.kind())
     }
 
     fn runs(&self) -> Vec<Vec<u32>> {
@@ -71,21 +73,23 @@ fn spawn<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> t
 type Started = tokio::task::JoinHandle<Result<u32, FaultKind>>;
 
 #[tokio::test]
-async fn waiting_calls_are_one_transaction() {
+async fn waiting_calls_that_join_are_one_transaction() {
     let store = Store::new();
     let first = store.start(1, None).await;
     let mut others = Vec::new();
     for input in [3, 4, 5] {
         others.push(store.start(input, None).await);
     }
-    store.go.notify_one();
-    store.begun.notified().await;
+    for _ in 0..2 {
+        store.go.notify_one();
+        store.begun.notified().await;
+    }
     store.go.notify_one();
     assert_eq!(first.await.expect("done"), Ok(101));
     for (call, expected) in others.into_iter().zip([103, 104, 105]) {
         assert_eq!(call.await.expect("done"), Ok(expected));
     }
-    assert_eq!(store.runs(), [vec![1], vec![3, 4, 5]]);
+    assert_eq!(store.runs(), [vec![1], vec![3, 5], vec![4]]);
 }
 
 #[tokio::test]
@@ -188,7 +192,7 @@ async fn waiting_call_gives_up_when_its_caller_is_gone() {
     let ctx = context();
     ctx.cancellation().cancel();
     let run = async |_: Vec<u32>| panic!("it must not lead");
-    let gone = store.batch.call(&ctx, "test.add", 3, run).await;
+    let gone = store.batch.call(&ctx, "test.add", 3, |_| true, run).await;
     assert_eq!(gone.err().map(|fault| fault.kind()), Some(FaultKind::Cancelled));
     store.go.notify_one();
     assert_eq!(first.await.expect("done"), Ok(101));

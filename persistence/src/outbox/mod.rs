@@ -3,13 +3,13 @@
 //! The row of an endpoint is always locked before its messages, so that claims and records wait for each other and
 //! never deadlock. A transaction that stores an order only adds rows, and waits for no lock.
 
-mod calls;
 mod claim;
 mod operators;
 mod queries;
 mod record;
 mod rows;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::PortFuture;
@@ -24,9 +24,9 @@ use domain::outbox::{
 };
 use domain::page::{Cursor, Limit, Page};
 
-use calls::Calls;
+use slog::warn;
 
-use crate::database::{Database, Operation, Tx};
+use crate::database::{Batch, Database, Done, Operation, Tx};
 use crate::stored::{malformed, millis};
 
 /// The longest time for a claim. All claims and records of the process wait for it.
@@ -36,23 +36,43 @@ const TIME_TO_RELEASE: Duration = Duration::from_secs(1);
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
-/// The [`OutboxStore`] in the database. The claims and records of a process that wait at the same time are one
-/// transaction.
+/// The [`OutboxStore`] in the database. Claims that wait at the same time are one transaction, and so are records. A
+/// process runs one of these transactions at a time, because all of them lock the rows of the same endpoints.
 pub struct SqlOutboxStore {
     database: Database,
-    calls: Calls,
+    claims: Arc<Batch<(Channel, ClaimTerms), Claimed>>,
+    records: Arc<Batch<(OutboxMessage, SendOutcome), Recorded>>,
 }
 
 impl SqlOutboxStore {
     pub fn new(database: Database) -> Self {
-        Self { calls: Calls::new(database.clone()), database }
+        let leader = Arc::default();
+        Self { database, claims: Arc::new(Batch::new(Arc::clone(&leader))), records: Arc::new(Batch::new(leader)) }
     }
 }
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
-        let (calls, ctx) = (self.calls.clone(), ctx.at_most(TIME_TO_CLAIM));
-        Box::pin(async move { calls.claim(&ctx, channel, terms).await })
+        let (database, ctx, claims) = (self.database.clone(), ctx.at_most(TIME_TO_CLAIM), Arc::clone(&self.claims));
+        Box::pin(async move {
+            let joins = |(other, others): &(Channel, ClaimTerms)| *other == channel && others.joins(&terms);
+            let op = Operation::write("outbox.claim");
+            let run = |calls: Vec<_>| database.run(&ctx, op, move |tx| claim::claim(tx, channel, terms, calls.len()));
+            let Done { result, unclaimed } = claims.call(&ctx, op.name, (channel, terms), joins, run).await?;
+            // The leases of these messages would keep every other worker away until they end.
+            let unsent = unclaimed.into_iter().filter_map(|claimed| claimed.message);
+            let attempts: Vec<_> = unsent.map(|message| (message, SendOutcome::Interrupted)).collect();
+            if !attempts.is_empty() {
+                let (ctx, op) = (ctx.must_finish(TIME_TO_RELEASE), Operation::write("outbox.record"));
+                let released: Result<Vec<Recorded>, Fault> =
+                    database.run(&ctx, op, move |tx| record::record(tx, &attempts, terms.now)).await;
+                if let Err(fault) = released {
+                    warn!(ctx.log(), "claimed messages keep their leases until they end"; "op" => fault.operation(),
+                        "error_code" => fault.kind().into_str(), "error" => fault.chain());
+                }
+            }
+            Ok(result)
+        })
     }
 
     fn record(
@@ -62,8 +82,13 @@ impl OutboxStore for SqlOutboxStore {
         outcome: SendOutcome,
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault> {
-        let (calls, ctx, message) = (self.calls.clone(), ctx.clone(), message.clone());
-        Box::pin(async move { calls.record(&ctx, message, outcome, now).await })
+        let (database, ctx, records) = (self.database.clone(), ctx.clone(), Arc::clone(&self.records));
+        let attempt = (message.clone(), outcome);
+        Box::pin(async move {
+            let op = Operation::write("outbox.record");
+            let run = |attempts: Vec<_>| database.run(&ctx, op, move |tx| record::record(tx, &attempts, now));
+            records.call(&ctx, op.name, attempt, |_| true, run).await.map(|done| done.result)
+        })
     }
 
     fn list(

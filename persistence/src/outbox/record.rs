@@ -18,14 +18,12 @@ use crate::stored::{malformed, millis};
 /// transaction would delay purchases. The purge makes the other pending messages dead letters.
 const ENDED_AT_ONCE: u32 = 500;
 
-/// A claimed message, and the outcome of the attempt to send it.
-pub(super) type Attempt = (OutboxMessage, SendOutcome);
-
 /// Records attempts in their order, and returns what was recorded for each.
-pub(super) fn record<E>(tx: &mut Tx<'_>, attempts: &[&Attempt], now: Timestamp) -> Result<Vec<Recorded>, TxError<E>> {
-    if attempts.is_empty() {
-        return Ok(Vec::new());
-    }
+pub(super) fn record<E>(
+    tx: &mut Tx<'_>,
+    attempts: &[(OutboxMessage, SendOutcome)],
+    now: Timestamp,
+) -> Result<Vec<Recorded>, TxError<E>> {
     let ids: Vec<&str> = attempts.iter().map(|(message, _)| message.id.as_str()).collect();
     let (endpoints, mut states): (Vec<_>, Vec<_>) = queries::lock_claimed(tx, &ids)?.into_iter().unzip();
     let mut endpoints: BTreeMap<String, DestinationRow> =

@@ -1,20 +1,19 @@
 //! Claims and records that wait at the same time are one transaction, with the results of separate ones.
 
-use domain::outbox::{Channel, Claimed, Finality, MessageState, OutboxStore, Recorded, StaleClaim};
+use domain::outbox::{Finality, MessageState, Recorded, StaleClaim};
 
 use super::{ACCEPTED, ILL, WELL, again, at, failed, health, seed, states};
-use crate::kit::data::{hours, noon, task};
+use crate::kit::data::noon;
 use crate::kit::{Place, until};
 use crate::on_both_engines;
 
 on_both_engines!(claims_at_the_same_time_get_different_messages);
 mod on_postgres {
     use super::{
-        claim_finds_the_message_that_a_record_made_due, endpoint_that_is_disabled_ends_the_later_attempts,
-        failures_of_an_endpoint_are_one_streak, record_that_waits_sees_the_later_claim,
+        endpoint_that_is_disabled_ends_the_later_attempts, failures_of_an_endpoint_are_one_streak,
+        record_that_waits_sees_the_later_claim,
     };
     crate::on_postgres!(
-        claim_finds_the_message_that_a_record_made_due,
         endpoint_that_is_disabled_ends_the_later_attempts,
         failures_of_an_endpoint_are_one_streak,
         record_that_waits_sees_the_later_claim
@@ -75,35 +74,6 @@ async fn failures_of_an_endpoint_are_one_streak(place: Place) {
     recorded_together(&place, [again(), again(), ACCEPTED, again()]).await;
     let since = noon().unix_timestamp() * 1_000;
     assert_eq!(health(&mut place.raw(), WELL), format!("1 {since} -"));
-}
-
-/// A record and two claims wait for another record, and are one transaction.
-async fn claim_finds_the_message_that_a_record_made_due(place: Place) {
-    let shop = place.shop().await;
-    seed(&mut place.raw(), ILL, 1, 1);
-    let blocked = shop.claimed(at(noon())).await;
-    let order = shop.order("k").await;
-    shop.news(&order, &["shipped"]).await;
-    let later = noon() + hours(2);
-    let older = shop.claimed(at(later)).await;
-    assert_eq!(shop.claim(at(later)).await, None, "an older message of the order is pending");
-    let (mut other, mut observer) = (place.raw(), place.raw());
-    other.hold(&format!("SELECT id FROM destination WHERE id = '{ILL}'"));
-    let releasing = async {
-        until("the first record waits", || observer.waiting() == 1).await;
-        other.release();
-    };
-    let task = task();
-    let (first, emails, newer, recorded, ()) = tokio::join!(
-        shop.record(&blocked, ACCEPTED, noon()),
-        shop.deliveries.claim(&task, Channel::Mail, at(later)),
-        shop.claimed(at(later)),
-        shop.record(&older, ACCEPTED, noon()),
-        releasing
-    );
-    assert_eq!([first, recorded], [MessageState::Delivered; 2].map(Recorded::Ended));
-    assert_eq!(emails.expect("asked"), Claimed::default());
-    assert_eq!((&newer.order, newer.id == older.id), (&order, false));
 }
 
 async fn record_that_waits_sees_the_later_claim(place: Place) {
