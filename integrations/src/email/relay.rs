@@ -17,7 +17,8 @@ use super::message::Composed;
 use super::stream::{self, ResponseTooLong};
 use super::{EmailConfig, EmailTls};
 
-/// The longest time to connect to one address of the relay. The deadline of the call limits the time for all addresses.
+/// The longest time to connect to one address of the relay. The deadline of the context limits the time for all
+/// addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time for QUIT. The response to QUIT does not matter, because the relay has already accepted or refused
 /// the message.
@@ -57,8 +58,9 @@ impl Relay {
         Self { host, port: config.port, tls, is_implicit, credentials, name: ClientId::Domain(name) }
     }
 
-    /// Sends the message in a new session. `Ok` means that the relay has accepted the message. The caller sets the
-    /// deadline.
+    /// Sends the message in a new session, which ends at the deadline or the cancellation of the context. `Ok` means
+    /// that the relay has accepted the message. Nothing that happens after the relay's response to the message changes
+    /// the outcome.
     pub(super) async fn send(&self, ctx: &RequestContext, email: &Composed) -> Result<(), SendError> {
         let reported = |(stage, error): (Stage, SessionError)| {
             if stage.needs_operator(&error) {
@@ -68,10 +70,14 @@ impl Relay {
             }
             failure(stage, &error)
         };
-        let mut connection = self.connect().await.map_err(reported)?;
-        let outcome = transmit(&mut connection, email).await;
+        let session = async {
+            let mut connection = self.connect().await?;
+            let outcome = transmit(&mut connection, email).await;
+            Ok((connection, outcome))
+        };
+        let (mut connection, outcome) = within(ctx, session).await?.map_err(reported)?;
         if outcome.as_ref().map_or_else(|(_, error)| error.status().is_some(), |()| true) {
-            let _ = tokio::time::timeout(QUIT_TIMEOUT, connection.quit()).await;
+            let _ = within(ctx, tokio::time::timeout(QUIT_TIMEOUT, connection.quit())).await;
         }
         outcome.map_err(reported)
     }
@@ -93,6 +99,15 @@ impl Relay {
             connection.auth(MECHANISMS, credentials).await.map_err(|error| (Stage::Login, error.into()))?;
         }
         Ok(connection)
+    }
+}
+
+/// Ends `work` at the deadline or the cancellation of the context. A result that is ready at that moment counts.
+async fn within<T>(ctx: &RequestContext, work: impl Future<Output = T>) -> Result<T, SendError> {
+    tokio::select! {
+        biased;
+        done = tokio::time::timeout(ctx.deadline().remaining(), work) => done.map_err(|_| SendError::again("timeout")),
+        () = ctx.cancellation().cancelled() => Err(SendError::local("cancelled")),
     }
 }
 
