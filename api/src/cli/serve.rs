@@ -1,10 +1,11 @@
 //! `tuckshop serve`: starts the shop and serves it until a signal stops it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::{Failure, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::{Endpoint, OutboxStore};
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
@@ -108,11 +109,12 @@ async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
 
 /// Imports the demo catalogue into an empty database.
 async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
+    let failed = |cause: &(dyn Error + 'static)| StartError::caused("the demo catalogue could not be imported", cause);
     let importer = app::importer(config, log, runtime.handle())?;
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
-    while importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
-        let batch = csv::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
+    while importer.is_empty(&ctx).await.map_err(|fault| failed(&fault))? {
+        let batch = csv::demo(config.shop.currency).map_err(|error| failed(&error))?;
         let rows = batch.rows();
         match importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await {
             Ok(_) => {
@@ -122,7 +124,10 @@ async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime)
             // Another instance imports at this moment, so the loop looks again. The deadline of the context ends the
             // loop.
             Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
-            Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
+            Err(Failure::Fault(fault)) => return Err(failed(&fault)),
+            Err(Failure::Refused(refusal)) => {
+                return Err(failed(&Fault::internal("import.demo", format!("{refusal:?}"))));
+            }
         }
     }
     Ok(())
