@@ -207,13 +207,7 @@ impl Lines<'_> {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let end = start + breaks;
-        let passed = self.bytes.get(self.position..end).unwrap_or_default();
-        // CRLF ends one line, and so does CR alone.
-        let is_end = |index: usize, byte: u8| {
-            byte == b'\n' || (byte == b'\r' && self.bytes.get(self.position + index + 1) != Some(&b'\n'))
-        };
-        let ends = passed.iter().enumerate().filter(|(index, byte)| is_end(*index, **byte)).count();
-        self.line += u64::try_from(ends).unwrap_or(u64::MAX);
+        self.line += grammar::line_ends(self.bytes, self.position..end);
         self.position = end;
         self.line
     }
