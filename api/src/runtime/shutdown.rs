@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 /// Whether the shutdown has begun. All parts that behave differently during the shutdown share this flag.
@@ -92,6 +93,13 @@ async fn received(signal: &mut Option<Signal>) -> Option<()> {
 const MAX_REFUSALS: usize = 64;
 /// The longest one refusal may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The result of one refusal. Nothing reads it: a client that is gone needs no answer.
+type Refusal = Result<io::Result<()>, Elapsed>;
+/// The wait after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// The most accepts in a row that may fail while the queue is emptied. The refusals in progress end in this time, and
+/// release their file descriptors.
+const MAX_ACCEPT_FAILURES: u32 = 150;
 /// The number and length of the pauses of [`settle`].
 const SETTLE_PAUSES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
@@ -126,14 +134,16 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     loop {
         tokio::select! {
             biased;
+            () = done.cancelled() => break,
             Some(_) = refusals.join_next() => {}
-            accepted = listener.accept(), if refusals.len() < MAX_REFUSALS => {
-                if let Ok((stream, _)) = accepted {
+            accepted = listener.accept(), if refusals.len() < MAX_REFUSALS => match accepted {
+                Ok((stream, _)) => {
                     refused += 1;
                     refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
                 }
+                // The error may last, as it does while the process has no free file descriptor.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
-            () = done.cancelled() => break,
         }
     }
     // The runtime learns of new connections late, so the queue is read from the socket without the runtime.
@@ -141,15 +151,37 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     // If this fails, a connection that arrives between the last accept and the close is reset.
     let _ = drop_new_connections(&listener);
     settle().await;
-    while let Ok((stream, _)) = listener.accept() {
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream)?;
-        refused += 1;
-        refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
-    }
+    let emptied = refuse_waiting(|| Ok(listener.accept()?.0), &mut refusals).await;
     drop(listener);
     while refusals.join_next().await.is_some() {}
-    Ok(refused)
+    Ok(refused + emptied?)
+}
+
+/// Refuses every connection that `accept` returns, until it returns `WouldBlock`. Returns the number of these
+/// connections. An error ends the function only if it lasts.
+async fn refuse_waiting(
+    mut accept: impl FnMut() -> io::Result<std::net::TcpStream>,
+    refusals: &mut JoinSet<Refusal>,
+) -> io::Result<u64> {
+    let (mut refused, mut failures) = (0, 0);
+    loop {
+        let accepted = accept().and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        });
+        match accepted {
+            Ok(stream) => {
+                (refused, failures) = (refused + 1, 0);
+                refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(refused),
+            Err(_) if failures < MAX_ACCEPT_FAILURES => {
+                failures += 1;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes the kernel drop new connection attempts. The client retries after 1 s and is then refused, because the socket
