@@ -9,7 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::clock::{Clock, Timestamp};
 use domain::context::RequestContext;
-use domain::payment::{AttemptStore, GatewayEvent};
+use domain::payment::{AttemptStore, GatewayEvent, PaymentReconciler};
 use serde_json::json;
 use slog::{info, warn};
 
@@ -57,7 +57,7 @@ async fn event(
     info!(ctx.log(), "gateway event recorded"; "op" => OPERATION, "event_id" => id,
         "result" => if is_new { "new" } else { "duplicate" });
     if is_new {
-        gateway.supervisor.wake("payment_reconciler");
+        gateway.supervisor.wake(PaymentReconciler::TASK);
     }
     Ok(HttpResponse::Ok().json(json!({"received": true})))
 }

@@ -93,7 +93,7 @@ async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
 
 /// Warns of email messages in the outbox that wait until a relay is configured.
 async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
-    let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint("mail".to_owned()));
+    let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint::mail_relay());
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
     match outbox.endpoint(&ctx, mail).await {
         Ok(known) => {

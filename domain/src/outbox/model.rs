@@ -93,7 +93,7 @@ impl Content {
         match self {
             Self::Webhook { platform, .. } => Endpoint(format!("webhook:{}", platform.0)),
             // All email messages go through the one relay of the shop.
-            Self::Mail(_) => Endpoint("mail".to_owned()),
+            Self::Mail(_) => Endpoint::mail_relay(),
         }
     }
 }
@@ -119,6 +119,13 @@ impl Channel {
 /// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(pub String);
+
+impl Endpoint {
+    /// The endpoint of every email message.
+    pub fn mail_relay() -> Self {
+        Self("mail".to_owned())
+    }
+}
 
 /// Writes the endpoint for logs and lists: see [`without_secrets`].
 impl fmt::Display for Endpoint {
