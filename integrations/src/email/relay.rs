@@ -36,7 +36,7 @@ pub(super) struct Relay {
 
 /// The stages of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 enum Stage {
     Connect,
     StartTls,
@@ -66,7 +66,7 @@ impl Relay {
             if stage.needs_operator(&error) {
                 error!(ctx.log(), "mail relay refused the shop: check the mail settings";
                     "op" => "mail.send", "host" => &self.host, "error_code" => "mail_relay_refuses",
-                    "stage" => stage.as_str(), "status" => error.status());
+                    "stage" => stage.into_str(), "status" => error.status());
             }
             failure(stage, &error)
         };
@@ -148,10 +148,6 @@ impl SessionError {
 }
 
 impl Stage {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-
     /// Whether the operator must correct the configuration, because the relay would refuse every message. That is the
     /// case if the relay refuses permanently before the recipient is named. It is also the case after 530 and 535,
     /// which ask for a login (RFC 4954, section 6).
@@ -167,7 +163,7 @@ impl Stage {
 fn failure(stage: Stage, error: &SessionError) -> SendError {
     let is_refused = error.is_permanent() && !stage.needs_operator(error);
     let finality = if is_refused { Finality::Refused } else { Finality::Again { after: None } };
-    SendError { reason: format!("{}: {}", stage.as_str(), cause(error)), finality }
+    SendError { reason: format!("{}: {}", stage.into_str(), cause(error)), finality }
 }
 
 /// Describes the cause in one or two words. The text of the relay may contain the buyer's address, so only the codes in

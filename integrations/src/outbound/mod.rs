@@ -235,6 +235,6 @@ fn report(ctx: &RequestContext, call: &Call, outcome: &Result<Reply, CallError>,
             if reply.status < 500 { info!(log, "outbound call") } else { warn!(log, "outbound call") }
         }
         Err(error) => warn!(log, "outbound call"; "outcome" => error.reason.as_str(),
-            "effect" => error.effect.as_str(), "error" => error.chain()),
+            "effect" => error.effect.into_str(), "error" => error.chain()),
     }
 }

@@ -60,7 +60,7 @@ struct CachedProfile {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// The id of the platform is not a URL that the shop may call.
-    #[error("{}", .0.as_str())]
+    #[error("{}", .0.into_str())]
     Blocked(Blocked),
     /// There was no response, or the response is not a profile. The platform may correct this.
     #[error("{0}")]
