@@ -65,8 +65,7 @@ pub(super) fn events(config: &Config) -> Option<ReadEvent> {
         let read: ReadEvent = Arc::new(move |payload, header, now| {
             stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
                 .map_err(|error| EventRefused::Signature(error.to_string()))?;
-            let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(event.into())
+            stripe::parse_event(payload).ok_or(EventRefused::Malformed)
         });
         read
     })

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
 
-pub use document::{ProfileSummary, validate_profile};
+pub use document::validate_profile;
 
 /// The most profiles in the cache. The least recently used profile is removed first.
 const MAX_CACHED: usize = 1_000;
@@ -172,6 +172,5 @@ impl CachedProfile {
 }
 
 fn read(document: &str) -> Result<Option<Url>, ProfileError> {
-    let summary = validate_profile(document).map_err(|what| ProfileError::Unusable(format!("malformed: {what}")))?;
-    Ok(summary.webhook_url)
+    validate_profile(document).map_err(|what| ProfileError::Unusable(format!("malformed: {what}")))
 }
