@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use domain::fault::{Fault, FaultKind, chain};
+use domain::fault::{Fault, FaultKind};
 
 use super::guard::Blocked;
 
@@ -64,11 +64,6 @@ impl Reason {
 impl CallError {
     pub(super) fn without_effect(operation: &'static str, reason: Reason) -> Self {
         Self { operation, effect: Effect::None, reason, source: None }
-    }
-
-    /// The error and its sources on one line, for the log.
-    pub(super) fn chain(&self) -> String {
-        chain(self)
     }
 }
 
