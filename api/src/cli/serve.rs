@@ -16,8 +16,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::csv;
 use crate::log::LostLines;
-use crate::runtime::limits;
-use crate::runtime::{IgnoredSignals, listen_for_ignored_signals, listen_for_stop_signals};
+use crate::runtime::{Signals, limits};
 use crate::server::{self, Ending, Listeners};
 
 /// The longest the import of the demo catalogue may take.
@@ -35,8 +34,8 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // The signals are registered first, so that no signal is missed.
-    let (mut first, mut second) = (listen_for_stop_signals()?, listen_for_stop_signals()?);
-    let ignored = listen_for_ignored_signals()?;
+    let (mut first, mut second) = (Signals::to_stop()?, Signals::to_stop()?);
+    let ignored = Signals::to_ignore()?;
     limits::raise_open_files(config, log);
     // The addresses are bound before the database is opened, so that a start that fails here has changed nothing.
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
@@ -84,7 +83,7 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
 }
 
 /// Logs each ignored signal. Never returns.
-async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
+async fn log_ignored(mut signals: Signals, log: &Logger) -> Infallible {
     loop {
         let signal = signals.next().await;
         info!(log, "signal ignored: settings are read at start only"; "op" => "signal.ignore", "signal" => signal);

@@ -1,9 +1,11 @@
 //! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs`
 //! runs the steps in order; `docs/ARCHITECTURE.md` describes them.
 
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,66 +29,49 @@ impl Shutdown {
     }
 }
 
-/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means
-/// that the terminal was closed.
-pub struct StopSignal {
-    term: Signal,
-    int: Signal,
-    hup: Option<Signal>,
+/// The signals of one kind, each with its name.
+pub struct Signals(Vec<(&'static str, Signal)>);
+
+impl Signals {
+    /// Listens for the signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal.
+    /// SIGHUP then means that the terminal was closed.
+    pub fn to_stop() -> io::Result<Self> {
+        let hangup = has_terminal().then_some(HANGUP);
+        Self::listen(
+            [("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())].into_iter().chain(hangup),
+        )
+    }
+
+    /// Listens for the ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without
+    /// a terminal. Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored
+    /// without a log line, because the write that exceeds the file size limit fails, and that failure is reported.
+    pub fn to_ignore() -> io::Result<Self> {
+        // After this registration the signal never has its default effect again.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+        let hangup = (!has_terminal()).then_some(HANGUP);
+        let user = [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())];
+        Self::listen(user.into_iter().chain(hangup))
+    }
+
+    fn listen(kinds: impl Iterator<Item = (&'static str, SignalKind)>) -> io::Result<Self> {
+        kinds.map(|(name, kind)| Ok((name, signal(kind)?))).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Waits for the next signal and returns its name.
+    pub async fn next(&mut self) -> &'static str {
+        poll_fn(|cx| {
+            let mut signals = self.0.iter_mut();
+            let received = signals.find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
+            received.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
 }
 
-pub fn listen_for_stop_signals() -> io::Result<StopSignal> {
-    let hup = if has_terminal() { Some(signal(SignalKind::hangup())?) } else { None };
-    Ok(StopSignal { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup })
-}
+const HANGUP: (&str, SignalKind) = ("SIGHUP", SignalKind::hangup());
 
 fn has_terminal() -> bool {
     io::stderr().is_terminal()
-}
-
-impl StopSignal {
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-            _ = received(&mut self.hup) => "SIGHUP",
-        }
-    }
-}
-
-/// The ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
-/// Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored without a log
-/// line, because the write that exceeds the file size limit fails, and that failure is reported.
-pub struct IgnoredSignals {
-    hup: Option<Signal>,
-    usr1: Signal,
-    usr2: Signal,
-}
-
-pub fn listen_for_ignored_signals() -> io::Result<IgnoredSignals> {
-    let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
-    // After this registration the signal never has its default effect again.
-    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
-    Ok(IgnoredSignals { hup, usr1: signal(SignalKind::user_defined1())?, usr2: signal(SignalKind::user_defined2())? })
-}
-
-impl IgnoredSignals {
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = received(&mut self.hup) => "SIGHUP",
-            _ = self.usr1.recv() => "SIGUSR1",
-            _ = self.usr2.recv() => "SIGUSR2",
-        }
-    }
-}
-
-async fn received(signal: &mut Option<Signal>) -> Option<()> {
-    match signal {
-        Some(signal) => signal.recv().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The most late connections that are refused at the same time. Further ones wait in the kernel's queue.
