@@ -1,17 +1,25 @@
 //! Tests of this module.
 
-use integrations::outbound::OutboundError;
-
 use super::*;
 use crate::config::Environment;
 
+/// The error of an adapter. Some errors leave their cause to the reader of the chain, and some repeat it.
+#[derive(Debug, thiserror::Error)]
+enum Outer {
+    #[error("the client cannot be set up")]
+    Silent(#[source] std::io::Error),
+    #[error("the client cannot be set up: {0}")]
+    Repeating(#[source] std::io::Error),
+}
+
 #[test]
 fn start_error_shows_each_cause_once() {
-    let refused = reqwest::Client::builder().user_agent("line\nbreak").build().expect_err("not a header");
-    let cause = chain(&refused);
-    assert!(cause.contains(": "), "the error of the library has a cause: {cause}");
-    let error = StartError::from(OutboundError::from(refused));
-    assert_eq!(error.to_string(), format!("the HTTP client cannot be set up: {cause}"));
+    let cause = || std::io::Error::other("no certificates");
+    for error in [Outer::Silent(cause()), Outer::Repeating(cause())] {
+        let caused = StartError::caused("no gateway", &error);
+        assert_eq!(caused.to_string(), "no gateway: the client cannot be set up: no certificates");
+        assert_eq!(StartError::from(error).to_string(), "the client cannot be set up: no certificates");
+    }
 }
 
 #[test]
