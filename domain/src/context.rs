@@ -3,11 +3,11 @@
 //! The context is the first parameter of each port method and each use case. It is cheap to clone and is dropped when
 //! its request ends.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use derive_more::Display;
 use slog::{Logger, o};
 use tokio_util::sync::CancellationToken;
 
@@ -178,7 +178,8 @@ impl RequestId {
 }
 
 /// A position in a distributed trace: the `traceparent` of W3C Trace Context, section 3.2, version 00.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[display("00-{trace_id:032x}-{span_id:016x}-{flags:02x}")]
 pub struct TraceContext {
     trace_id: u128,
     span_id: u64,
@@ -226,12 +227,6 @@ impl TraceContext {
     fn random_span() -> u64 {
         // The upper half of a version 4 UUID contains fixed bits, so it is never zero.
         uuid::Uuid::new_v4().as_u64_pair().0
-    }
-}
-
-impl fmt::Display for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
 }
 

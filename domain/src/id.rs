@@ -1,7 +1,6 @@
 //! Typed ids and page tokens.
 
-use std::fmt;
-
+use derive_more::{Debug, Display};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::{NoContext, Uuid};
@@ -21,7 +20,8 @@ pub type OutboxMessageId = Id<'m', 's', 'g'>;
 
 /// An id: the three letters `A`, `B` and `C` of its type, an underscore, and a version 7 UUID (RFC 9562). Ids of one
 /// type sort by creation time, and an id of one type cannot be used as an id of another type.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug, Display)]
+#[debug("{_0}")]
 #[serde(try_from = "String")]
 pub struct Id<const A: char, const B: char, const C: char>(String);
 
@@ -56,25 +56,19 @@ impl<const A: char, const B: char, const C: char> TryFrom<String> for Id<A, B, C
         Self::parse(&text).ok_or_else(|| format!("{text:?} is no {A}{B}{C} id"))
     }
 }
-impl<const A: char, const B: char, const C: char> fmt::Debug for Id<A, B, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl<const A: char, const B: char, const C: char> fmt::Display for Id<A, B, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
-/// The secret token in the address of a buyer's page: 122 random bits. A visitor who presents the token may read the
-/// page.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The secret token in the address of a buyer's page: 32 hexadecimal digits, of which 106 bits are random. A visitor who
+/// presents the token may read the page.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[debug("***")]
 pub struct PageToken(String);
 
 impl PageToken {
-    pub fn generate() -> Self {
-        Self(Uuid::new_v4().simple().to_string())
+    /// Generates the token of a page that is created at `now`. The tokens of one hour begin with the same four digits, so
+    /// that new tokens are neighbours in the index.
+    pub fn generate(now: OffsetDateTime) -> Self {
+        let hour = (now.unix_timestamp() / 3_600).rem_euclid(0x1_0000);
+        Self(format!("{hour:04x}{:028x}", Uuid::new_v4().as_u128() >> 16))
     }
 
     /// Parses a token. Returns `None` if `text` cannot be a token; then no lookup is needed.
@@ -84,11 +78,5 @@ impl PageToken {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for PageToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }

@@ -1,9 +1,8 @@
 //! Money: whole minor units and a currency. No floating point.
 
 use std::fmt;
-use std::iter::Sum;
-use std::ops::{Add, Neg, Sub};
 
+use derive_more::{Add, Debug, Display, Neg, Sub, Sum};
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
@@ -14,7 +13,9 @@ use crate::quantity::Quantity;
 /// Sums of amounts do not overflow, because a price is at most [`Amount::MAX_PRICE`], a line has at most
 /// [`Quantity::MAX`] units and a checkout has at most a hundred lines. The highest sum is 10^18, a ninth of the highest
 /// 64-bit integer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Add, Sub, Neg, Sum,
+)]
 #[serde(transparent)]
 pub struct Amount(i64);
 
@@ -56,32 +57,10 @@ impl Amount {
     }
 }
 
-impl Add for Amount {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self(self.0 + other.0)
-    }
-}
-impl Sub for Amount {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self(self.0 - other.0)
-    }
-}
-impl Neg for Amount {
-    type Output = Self;
-    fn neg(self) -> Self {
-        Self(-self.0)
-    }
-}
-impl Sum for Amount {
-    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        amounts.fold(Self::ZERO, Add::add)
-    }
-}
-
 /// A currency of ISO 4217.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Display)]
+#[debug("{}", self.code())]
+#[display("{}", self.code())]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
@@ -107,16 +86,6 @@ impl Currency {
     }
 }
 
-impl fmt::Debug for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
 impl Serialize for Currency {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())

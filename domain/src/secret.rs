@@ -1,9 +1,10 @@
 //! Secrets: values that must never appear in a log line, an error message or a response.
 
-use std::fmt;
+use derive_more::Debug;
 
 /// A secret. It has no serialization and its `Debug` hides the value, so it cannot be logged or returned by accident.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[debug("***")]
 pub struct Secret(String);
 
 impl Secret {
@@ -14,11 +15,5 @@ impl Secret {
     /// The value. Call this only where the secret is used: in a comparison, or in a request to the secret's owner.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }

@@ -71,24 +71,6 @@ pub fn close(tokens: &[Token], open: usize) -> usize {
     tokens.len()
 }
 
-/// Splits tokens at the commas that are in no group. Commas between `<` and `>` split as well.
-pub fn parts(tokens: &[Token]) -> Vec<&[Token]> {
-    let (mut parts, mut begin, mut at) = (Vec::new(), 0, 0);
-    while at < tokens.len() {
-        match tokens[at].text.as_str() {
-            "(" | "{" | "[" => at = close(tokens, at),
-            "," => {
-                parts.push(&tokens[begin..at]);
-                begin = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    parts.extend(tokens.get(begin..).filter(|rest| !rest.is_empty()));
-    parts
-}
-
 /// The signature of a function, and its body, which is empty for a method that a trait only declares.
 pub struct Function<'t> {
     pub name: &'t str,

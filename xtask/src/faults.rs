@@ -11,22 +11,13 @@ pub const EXTENT: &str = "XTASK_FAULTS";
 pub const QUICK: &str = "quick";
 const FULL: &str = "full";
 
-#[derive(clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    options: Options,
-    /// Repeat attempts only as often as `cargo xtask test` does.
-    #[arg(long)]
-    quick: bool,
-}
-
-pub fn run(args: &Args) -> Result<()> {
-    let provision = Provision::new(&args.options)?;
+pub fn run(options: &Options) -> Result<()> {
+    let provision = Provision::new(options)?;
     // The tests of the whole workspace are built, because for single packages cargo selects other features and builds
     // everything again.
     let mut tests =
         process::cargo(&["test", "--workspace", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
-    tests.env(EXTENT, if args.quick { QUICK } else { FULL });
+    tests.env(EXTENT, FULL);
     // None of these tests uses Stripe's library. Only a test of the simulator does.
     provision.run(&mut tests, |summary| summary.need_not_use(STRIPE))
 }

@@ -47,7 +47,7 @@ enum Task {
     /// Check the rules between crates and modules: dependencies, forbidden code, files that are not compiled.
     Boundaries,
     /// Run the tests that break connections, databases and processes on purpose.
-    Faults(faults::Args),
+    Faults(provision::Options),
     /// Store a golden set of the current document format. Every later version must read it.
     Golden,
     /// Compare the shop with the bare database engine, and write docs/BENCHMARKS.md.
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Check(args) => check::run(args),
         Task::Boundaries => boundaries::run(),
-        Task::Faults(args) => faults::run(&args),
+        Task::Faults(options) => faults::run(&options),
         Task::Golden => golden::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Dist(args) => dist::run(&args),

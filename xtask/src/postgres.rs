@@ -19,7 +19,7 @@ const ALTERNATIVES: &str = "install PostgreSQL, set XTASK_POSTGRES_URL to the ad
                             or pass --without-postgres to leave its tests out";
 
 /// Settings for fast tests. The server may lose commits in a power cut, but no test cuts the power.
-pub const FAST: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
+const FAST: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
 /// Settings for measurements. The commits of the server are as durable as in production.
 pub const DURABLE: &str = "fsync = on\n";
 
@@ -33,8 +33,8 @@ pub struct Postgres {
 
 impl Postgres {
     /// Returns the server in `XTASK_POSTGRES_URL`. If the variable is not set, starts a temporary server with
-    /// `programs`. Returns `None` if there are no programs either.
-    pub fn provide(programs: Option<&Programs>, settings: &str) -> Result<Option<Postgres>> {
+    /// `programs` and the settings [`FAST`]. Returns `None` if there are no programs either.
+    pub fn provide(programs: Option<&Programs>) -> Result<Option<Postgres>> {
         const VERSION: &str = "select version()";
         if let Ok(url) = std::env::var(URL) {
             let version = match program("psql") {
@@ -45,7 +45,7 @@ impl Postgres {
             return Ok(Some(Postgres { url, version, origin: URL.to_owned(), _server: None }));
         }
         let Some(programs) = programs else { return Ok(None) };
-        let server = start(programs, settings)?;
+        let server = start(programs, FAST)?;
         let (url, version) = (server.url(), server.execute(VERSION));
         Ok(Some(Postgres { url, version, origin: programs.origin.clone(), _server: Some(server) }))
     }
@@ -94,11 +94,6 @@ impl Programs {
             }
         }
         bail!("the account for servers cannot run the Postgres in {}", bin.display())
-    }
-
-    /// The path of `pgbench`, the load generator of Postgres.
-    pub fn pgbench(&self) -> PathBuf {
-        program("pgbench").unwrap_or_else(|| self.bin.join("pgbench"))
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 use crate::install::Install;
-use crate::postgres::{self, Postgres, Programs};
+use crate::postgres::{Postgres, Programs};
 use crate::provided::{self, Provided};
 use crate::summary::{self, Given, Results, Summary};
 use crate::tools::TOOLS;
@@ -50,7 +50,7 @@ impl Provision {
 
         let why = if options.without_postgres { "--without-postgres" } else { missing };
         let programs = provide(options.without_postgres, why, || Programs::provide(installer))?;
-        let find = || Postgres::provide(programs.as_ref().ok(), postgres::FAST);
+        let find = || Postgres::provide(programs.as_ref().ok());
         let postgres = provide(options.without_postgres, why, find)?;
         let why = if options.without_python { "--without-python" } else { missing };
         let python = provide(options.without_python, why, || python::provide(installer))?;

@@ -1,7 +1,6 @@
 //! Products and variants.
 
-use std::fmt;
-
+use derive_more::{Debug, Display};
 use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
@@ -12,7 +11,8 @@ use crate::money::Money;
 pub struct ProductId(pub String);
 
 /// A stock keeping unit: the id of a variant. Chosen by the merchant.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug, Display)]
+#[debug("{_0}")]
 #[serde(transparent)]
 pub struct Sku(String);
 
@@ -27,17 +27,6 @@ impl Sku {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for Sku {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl fmt::Display for Sku {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Checkouts: from a basket to an order. This module is an exception and not the pattern to copy: a completion is a
-//! saga, two transactions around a charge. The pattern of an ordinary module is in [`crate::order`].
+//! saga, two transactions around a charge. The pattern of an ordinary module is in [`crate::review`].
 //!
 //! ```text
 //!   incomplete <----> ready_for_complete -----> complete_in_progress -----> completed

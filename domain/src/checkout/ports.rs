@@ -99,7 +99,7 @@ pub struct NewCheckout {
 impl NewCheckout {
     /// A checkout with a new id and a new page token, created at `now`.
     pub fn of(request: CheckoutRequest, now: Timestamp, currency: Currency, expires_after: Duration) -> Self {
-        let (id, page) = (CheckoutId::generate(now), PageToken::generate());
+        let (id, page) = (CheckoutId::generate(now), PageToken::generate(now));
         Self { id, page, currency, expires_at: now + expires_after, request }
     }
 }

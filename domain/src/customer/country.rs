@@ -1,7 +1,6 @@
 //! Countries: all spellings of a country are parsed to one value.
 
-use std::fmt;
-
+use derive_more::Display;
 use serde::{Deserialize, Serialize};
 
 /// A country of ISO 3166-1, as its alpha-2 code in capital letters.
@@ -34,7 +33,8 @@ impl CountryCode {
 
 /// The country of an address or of a rate, parsed when it enters the shop. It is stored and shown as text: the alpha-2
 /// code if the country is known, otherwise the given text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Display, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[display("{}", self.as_str())]
 #[serde(from = "String", into = "String")]
 pub enum Country {
     Known(CountryCode),
@@ -77,10 +77,5 @@ impl From<&str> for Country {
 impl From<Country> for String {
     fn from(country: Country) -> Self {
         country.as_str().to_owned()
-    }
-}
-impl fmt::Display for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

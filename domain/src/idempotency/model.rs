@@ -1,7 +1,8 @@
 //! Keys, claims, fingerprints and outcomes.
 
-use std::fmt;
 use std::time::Duration;
+
+use derive_more::Debug;
 
 use crate::clock::Timestamp;
 use crate::text::is_visible_ascii;
@@ -27,14 +28,9 @@ impl Key {
 }
 
 /// A hash of the request: equal fingerprints mean the same request.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[debug("{}", _0.get(..12).unwrap_or(_0))]
 pub struct Fingerprint(pub String);
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.get(..12).unwrap_or(&self.0))
-    }
-}
 
 /// The claim of an idempotency key by a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Outbox messages, their content and their endpoints.
 
-use std::fmt;
-
+use derive_more::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -116,21 +115,16 @@ impl Channel {
     }
 }
 
-/// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint. Logs and lists show the
+/// endpoint [`without_secrets`].
+#[derive(Clone, Debug, Display, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[display("{}", without_secrets(_0))]
 pub struct Endpoint(pub String);
 
 impl Endpoint {
     /// The endpoint of every email message.
     pub fn mail_relay() -> Self {
         Self("mail".to_owned())
-    }
-}
-
-/// Writes the endpoint for logs and lists: see [`without_secrets`].
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_secrets(&self.0))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Payments: charges, captures and refunds, each at most once. This module is an exception and not the pattern to copy:
 //! it coordinates storage with an external gateway whose answers can be lost. The pattern of an ordinary module is in
-//! [`crate::order`].
+//! [`crate::review`].
 //!
 //! An attempt is opened at the gateway (created, not charged), then its reference is stored, and only then is it
 //! confirmed (charged). So an interrupted attempt can be looked up. An attempt that ends without a charge is cancelled

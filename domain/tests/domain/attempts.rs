@@ -1,13 +1,17 @@
 //! Payment attempts: their states, their idempotency keys at the gateway, and when a capture is due.
 
-use domain::payment::{AttemptState, Decline, PaymentOutcome, capture_due};
+use std::time::Duration;
+
+use domain::payment::{AttemptState, Decline, PaymentOutcome, RefundState, capture_due};
 use time::macros::datetime;
 
-use crate::kit::{NOW, attempt};
+use crate::kit::{NOW, attempt, refund};
 
 #[test]
-fn each_gateway_call_has_a_key_derived_from_its_attempt() {
+fn each_gateway_call_has_a_key_derived_from_its_attempt_or_refund() {
     let attempt = attempt(AttemptState::Opened);
+    let refund = refund(RefundState::Requested, Duration::ZERO);
+    assert_eq!(refund.key(), refund.id.as_str());
     assert_eq!(attempt.open_key(), format!("{}-open", attempt.id));
     assert_eq!(attempt.confirm_key(), format!("{}-confirm", attempt.id));
 }

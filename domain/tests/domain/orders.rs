@@ -52,7 +52,7 @@ fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Orde
     };
     let (details, status) = price(&request, None, &facts).expect("something to sell");
     assert_eq!(status, Status::ReadyForComplete, "{:?}", details.messages);
-    place(OrderId::generate(NOW), PageToken::generate(), &checkout(status, details), NOW)
+    place(OrderId::generate(NOW), PageToken::generate(NOW), &checkout(status, details), NOW)
 }
 
 fn change(order: Order, id: &str, kind: OrderChangeKind) -> Result<Order, OrderChangeRefusal> {

@@ -165,6 +165,22 @@ async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
     }
 }
 
+#[tokio::test]
+async fn reconciled_and_postponed_attempts_are_logged_with_their_reference() {
+    for (look_up, message) in [
+        (Ok(GatewayState::Confirmed), "payment attempt reconciled"),
+        (Err(FaultKind::Unavailable), "payment attempt could not be reconciled"),
+    ] {
+        let script = Script { due: vec![attempt(AttemptState::Unknown)], look_up: Some(look_up), ..Script::default() };
+        let lines = Lines::default();
+        // The result does not matter here.
+        let _ = RECONCILE(FakePorts::of(script)).pass(&task_context(&lines, LONGEST_PASS)).await;
+        let logged: Vec<_> =
+            lines.all().iter().map(|line| (line.message.clone(), line.field("reference").to_owned())).collect();
+        assert_eq!(logged, [(message.to_owned(), "ref".to_owned())]);
+    }
+}
+
 /// After a restore from a backup, the database lacks a charge that was made after the backup. The gateway has the
 /// charge, but may have forgotten the idempotency key. Then a second opening would create a second payment.
 #[tokio::test]

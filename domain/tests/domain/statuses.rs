@@ -155,7 +155,7 @@ fn each_status_change_keeps_only_valid_messages() {
     // Messages about an earlier payment are removed.
     assert_eq!(codes(&asked.payment_refused("no", later)), [M::DiscountCodeInvalid, M::PaymentFailed]);
 
-    let link = OrderLink { id: OrderId::generate(NOW), page: PageToken::generate() };
+    let link = OrderLink { id: OrderId::generate(NOW), page: PageToken::generate(NOW) };
     let done = paying.clone().completed(link.clone(), later);
     assert_eq!((done.status, &done.order, &done.attempt), (Status::Completed, &Some(link), &paying.attempt));
     assert_eq!((done.version, done.updated_at), (3, later));
@@ -223,7 +223,7 @@ fn take(checkout: Checkout, step: Step, now: Timestamp) -> Option<Checkout> {
             Some(checkout.canceled(now))
         }
         Step::Paid if is_paying => {
-            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
+            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate(now) };
             Some(checkout.completed(link, now))
         }
         Step::Refused if is_paying => Some(checkout.payment_refused("no", now)),

@@ -21,7 +21,7 @@ use domain::secret::Secret;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE};
 use time::macros::datetime;
 
-use crate::kit;
+use crate::kit::{self, NOW};
 
 fn context() -> RequestContext {
     kit::context(Duration::from_secs(60))
@@ -80,8 +80,17 @@ fn id_is_compared_and_shown_by_its_text() {
 }
 
 #[test]
+fn page_tokens_of_one_hour_begin_alike_and_differ() {
+    let [one, other] = [NOW, NOW + Duration::from_secs(59 * 60)].map(PageToken::generate);
+    let (start, random) = one.as_str().split_at(4);
+    assert!(other.as_str().starts_with(start) && !other.as_str().ends_with(random));
+    assert!(!PageToken::generate(NOW + Duration::from_secs(60 * 60)).as_str().starts_with(start));
+    assert!(PageToken::parse(PageToken::generate(datetime!(1969-12-31 23:00 UTC)).as_str()).is_some());
+}
+
+#[test]
 fn page_token_is_32_hexadecimal_digits_and_hidden_in_debug_output() {
-    let token = PageToken::generate();
+    let token = PageToken::generate(NOW);
     assert_eq!(PageToken::parse(token.as_str()).as_ref(), Some(&token));
     assert_eq!(format!("{token:?}"), "***");
     let text = "0123456789abcdef0123456789abcdef";

@@ -180,7 +180,7 @@ pub(super) fn settle(
                 PaymentOutcome::Authorized => AttemptState::Authorized,
                 _ => AttemptState::Confirmed,
             };
-            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
+            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate(now) };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             remember_destination(tx, &checkout)?;
             // Read before the first deferred write, so that the writes are one statement.

@@ -2,8 +2,8 @@
 //!
 //! Diesel prepares a `diesel::sql_query` or a `diesel::dsl::sql` again for every run, because the number of their texts
 //! is unbounded. That costs Postgres a second round trip, so both are only for statements that run seldom. A connection
-//! keeps each text of this module prepared until it is closed. So a text is built from constants only; everything else
-//! is passed as a value.
+//! keeps each text of this module prepared until it is closed. So a text is built from constants and settings of the
+//! process only; everything else is passed as a value.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

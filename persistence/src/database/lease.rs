@@ -10,17 +10,15 @@ use std::time::Duration;
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::dsl::select;
-use diesel::expression::{AsExpression, ValidGrouping, is_aggregate};
-use diesel::pg::Pg;
+use diesel::expression::AsExpression;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::QueryId;
 use diesel::serialize::{self, Output, ToSql};
-use diesel::sql_types::{BigInt, HasSqlType, Nullable, SqlType};
-use diesel::sqlite::Sqlite;
+use diesel::sql_types::{BigInt, Nullable, SqlType};
 use domain::clock::Timestamp;
 
 use super::Engine;
-use super::constant::constant;
+use super::constant::{Constant, constant};
 use super::tx::{Tx, TxConn};
 use crate::stored::nearest_instant;
 
@@ -49,51 +47,15 @@ impl EngineTime {
     }
 }
 
-/// The end of a lease that begins when the engine runs the statement, and lasts for `length`.
-pub(crate) fn lease(length: Duration) -> LeaseEnd {
-    LeaseEnd { millis: i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 2) }
-}
-
-/// The expression that [`lease`] returns. The engine reads its clock in the statement that grants the lease, so no
-/// other statement is needed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LeaseEnd {
-    millis: i64,
-}
-
-impl Expression for LeaseEnd {
-    type SqlType = Nullable<EngineMillis>;
-}
-impl LeaseEnd {
-    fn walk<'b, DB>(&'b self, clock: &str, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
-    where
-        DB: Backend + HasSqlType<BigInt>,
-        i64: ToSql<BigInt, DB>,
-    {
-        out.push_sql(clock);
-        out.push_sql(" + ");
-        out.push_bind_param::<BigInt, _>(&self.millis)
-    }
-}
-impl QueryFragment<Sqlite> for LeaseEnd {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.walk(SQLITE, out)
-    }
-}
-impl QueryFragment<Pg> for LeaseEnd {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.walk(POSTGRES, out)
-    }
-}
-/// Diesel caches a statement with such an expression under its whole SQL text.
-impl QueryId for LeaseEnd {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-impl<Source> AppearsOnTable<Source> for LeaseEnd {}
-impl<Source> SelectableExpression<Source> for LeaseEnd {}
-impl<GroupBy> ValidGrouping<GroupBy> for LeaseEnd {
-    type IsAggregate = is_aggregate::Never;
+/// The end of a lease that begins when the engine runs the statement, and lasts for `length`, which is a constant or a
+/// setting: the text of the statement contains it. The engine reads its clock in the statement that grants the lease, so
+/// no other statement is needed.
+pub(crate) fn lease(tx: &Tx<'_>, length: Duration) -> Constant<Nullable<EngineMillis>> {
+    let clock = match tx.engine() {
+        Engine::Sqlite => SQLITE,
+        Engine::Postgres => POSTGRES,
+    };
+    constant(format!("{clock} + {}", length.as_millis()))
 }
 
 /// Converts a time to a value of a [`Statement`](super::Statement), in which a time is an integer.
@@ -170,7 +132,7 @@ macro_rules! leases {
             ids: Vec<String>,
             length: std::time::Duration,
         ) -> diesel::QueryResult<()> {
-            let leased = $table::leased_until.eq($crate::database::lease(length));
+            let leased = $table::leased_until.eq($crate::database::lease(tx, length));
             let counted = ($($table::$counter.eq($table::$counter + 1),)+);
             let update = $crate::database::update($table::table.filter($crate::database::among($table::id, ids)));
             tx.defer(update.set((leased, counted)))

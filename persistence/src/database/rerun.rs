@@ -7,7 +7,6 @@
 //! | the connection broke in the commit    | unknown       | other write      | the caller gets `OutcomeUnknown` |
 //! | a lock was not free in time           | none          | any              | the caller gets `Contention`     |
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -117,8 +116,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
     /// Pauses for a random time ("full jitter"), so that two transactions that conflicted do not conflict again.
     fn pause(&self, attempt: u32) {
         let longest = PAUSE.saturating_mul(1 << attempt.min(6)).min(self.ctx.deadline().remaining());
-        let random = RandomState::new().build_hasher().finish() % 1_000;
-        let pause = longest.mul_f64(random as f64 / 1_000.0);
+        let pause = longest.mul_f64(fastrand::f64());
         self.database.0.runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

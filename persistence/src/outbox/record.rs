@@ -56,7 +56,15 @@ pub(super) fn record<E>(tx: &mut Tx<'_>, attempts: &[&Attempt], now: Timestamp) 
                 records.push(disable(tx, message, error_of(outcome), now)?);
                 states = queries::lock_claimed(tx, &ids)?.into_iter().map(|(_, state)| state).collect();
             }
-            step => records.push(take_step(tx, message, outcome, step, now)?),
+            NextStep::End(state) => {
+                end(tx, &[message], state, error_of(outcome), now)?;
+                records.push(Recorded::Ended(state));
+            }
+            NextStep::Again(at) => records.push(retry(tx, message, outcome, at, message.attempts)?),
+            // The attempt is not counted: otherwise a few restarts would use up attempts that are meant to last for days.
+            NextStep::Uncounted(at) => {
+                records.push(retry(tx, message, outcome, at, message.attempts.saturating_sub(1))?);
+            }
         }
         record_health(tx, endpoint, outcome, now)?;
     }
@@ -107,25 +115,15 @@ fn error_of(outcome: &SendOutcome) -> Option<&str> {
     }
 }
 
-fn take_step(
+/// Makes the message due again at `at`, with this number of attempts.
+fn retry(
     tx: &mut Tx<'_>,
     message: &OutboxMessage,
     outcome: &SendOutcome,
-    step: NextStep,
-    now: Timestamp,
+    at: Timestamp,
+    attempts: u32,
 ) -> QueryResult<Recorded> {
-    let error = error_of(outcome);
-    let (at, attempts) = match step {
-        NextStep::End(state) => {
-            end(tx, &[message], state, error, now)?;
-            return Ok(Recorded::Ended(state));
-        }
-        NextStep::Disable => return disable(tx, message, error, now),
-        NextStep::Again(at) => (at, message.attempts),
-        // The attempt is not counted: otherwise a few restarts would use up attempts that are meant to last for days.
-        NextStep::Uncounted(at) => (at, message.attempts.saturating_sub(1)),
-    };
-    queries::retry_at(tx, message, at, attempts, error)?;
+    queries::retry_at(tx, message, at, attempts, error_of(outcome))?;
     queries::hold_newer(tx, message, at)?;
     Ok(Recorded::Again(at))
 }

@@ -72,7 +72,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
         attempts::claim_key.eq(claim_key.to_owned()),
         attempts::created_at.eq(millis(attempt.created_at)),
         attempts::due_at.eq(millis(attempt.created_at)),
-        attempts::leased_until.eq(lease(owned_for)),
+        attempts::leased_until.eq(lease(tx, owned_for)),
     );
     tx.defer(diesel::insert_into(attempts::table).values(values))
 }

@@ -229,7 +229,7 @@ pub fn cancel(id: &CheckoutId, key: &str) -> Write {
 pub fn new_checkout(request: CheckoutRequest) -> NewCheckout {
     NewCheckout {
         id: CheckoutId::generate(noon()),
-        page: PageToken::generate(),
+        page: PageToken::generate(noon()),
         currency: usd(),
         expires_at: noon() + hours(6),
         request,

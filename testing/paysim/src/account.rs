@@ -96,7 +96,7 @@ impl Account {
     fn create(&mut self, mut from: Parameters) -> Result<Value, ApiError> {
         let Some(amount) = from.amount("amount")? else { return Err(missing("amount")) };
         if amount < MIN_AMOUNT {
-            let message = "Amount must convert to at least 50 cents.";
+            let message = format!("Amount must convert to at least {MIN_AMOUNT} cents.");
             return Err(ApiError::parameter("amount_too_small", "amount", message));
         }
         let currency = from.required("currency")?;

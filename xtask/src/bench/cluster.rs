@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::usage;
 use crate::cluster::PostgresServer;
+use crate::install::program;
 use crate::postgres::{self, Programs};
 use crate::process;
 
@@ -57,8 +58,9 @@ impl Cluster {
         process::output(&mut psql)
     }
 
+    /// A command of `pgbench`, the load generator of Postgres.
     pub fn pgbench(&self) -> Command {
-        Command::new(self.programs.pgbench())
+        Command::new(program("pgbench").unwrap_or_else(|| self.programs.bin.join("pgbench")))
     }
 
     /// The file with the log of the server.

@@ -106,7 +106,7 @@ impl Bench {
             let open = |engine, binary: &Path| Shop::open(engine, &Setup { binary, receiver, settings: &[] });
             let shops = [open(&first, &other)?, open(&second, &self.binary)?];
             for (flow, connections) in flows {
-                self.pair(&shops, receiver, *flow, *connections)?.print();
+                println!("{}", self.pair(&shops, receiver, *flow, *connections)?.line());
             }
         }
         Ok(())
@@ -134,10 +134,6 @@ impl Bench {
 }
 
 impl Comparison {
-    fn print(&self) {
-        println!("{}", self.line());
-    }
-
     fn line(&self) -> String {
         let [a, b] = &self.sides;
         let ratios = ratios(&rates(b), &rates(a));

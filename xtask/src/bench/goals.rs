@@ -41,46 +41,42 @@ impl Goals<'_> {
     }
 }
 
-/// What the goals are compared with.
-pub struct Run<'r> {
-    pub cells: &'r [Cell],
-    pub shops: &'r [Measured],
-    pub webhooks: &'r Webhooks,
-    pub half_load: &'r [HalfLoad],
-}
-
-pub fn write(run: &Run<'_>, text: &mut String) -> Result<()> {
+/// Compares what was measured with the goals.
+pub fn write(
+    cells: &[Cell],
+    shops: &[Measured],
+    webhooks: &Webhooks,
+    half_load: &[HalfLoad],
+    text: &mut String,
+) -> Result<()> {
+    let cell = |engine, flow, connections| {
+        cells.iter().find(|cell| (cell.engine, cell.flow, cell.connections) == (engine, flow, connections))
+    };
     text.push_str("\n## Goals\n\n| goal | this run | reached |\n|---|--:|---|\n");
     let mut goals = Goals(text);
     for (engine, flow, connections, least) in RATIOS {
-        let ratio = run.cell(engine, flow, connections).map_or(0.0, Cell::ratio);
+        let ratio = cell(engine, flow, connections).map_or(0.0, Cell::ratio);
         let plural = if connections == 1 { "" } else { "s" };
         let goal = format!("{} of bare {engine}, {connections} connection{plural}", flow.name());
         goals.at_least(&goal, ratio, least)?;
     }
-    goals.at_least("purchase while webhooks are sent, of the rate at rest", run.webhooks.ratio(), 0.85)?;
-    goals.below("all webhooks sent after the load", run.webhooks.sent_after_ms(), 1_000.0, "ms")?;
-    if let Some(cell) = run.cell("Postgres", Flow::Purchase, 8) {
+    goals.at_least("purchase while webhooks are sent, of the rate at rest", webhooks.ratio(), 0.85)?;
+    goals.below("all webhooks sent after the load", webhooks.sent_after_ms(), 1_000.0, "ms")?;
+    if let Some(cell) = cell("Postgres", Flow::Purchase, 8) {
         goals.below("CPU of the shop for 1,000 purchases on Postgres", cell.shop_cpu(), CPU[0], "s")?;
         goals.below("CPU of Postgres for 1,000 purchases", cell.server_cpu(), CPU[1], "s")?;
     }
     for engine in ["SQLite", "Postgres"] {
-        let cells = run.half_load.iter().filter(|cell| cell.engine == engine);
+        let cells = half_load.iter().filter(|cell| cell.engine == engine);
         let p99 = cells.map(|cell| median_of(&cell.samples, |sample| sample.p99)).fold(0.0, f64::max);
         goals.below(&format!("p99 at half load on {engine}"), p99, 10.0, "ms")?;
     }
-    let memory = run.shops.iter().map(|shop| megabytes(shop.memory.idle_kib)).fold(0.0, f64::max);
+    let memory = shops.iter().map(|shop| megabytes(shop.memory.idle_kib)).fold(0.0, f64::max);
     goals.below(&format!("memory with {} idle connections", idle::CONNECTIONS), memory, 80.0, "MB")?;
-    let pages = run.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
+    let pages = shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
     goals.at_least("page 1,000 of a list, of page 1", pages, 0.90)?;
-    for shop in run.shops.iter().filter(|shop| shop.engine == "SQLite") {
+    for shop in shops.iter().filter(|shop| shop.engine == "SQLite") {
         goals.below("start to first answer on SQLite", shop.started_in.as_millis() as f64, 50.0, "ms")?;
     }
     Ok(())
-}
-
-impl Run<'_> {
-    fn cell(&self, engine: &str, flow: Flow, connections: usize) -> Option<&Cell> {
-        self.cells.iter().find(|cell| (cell.engine, cell.flow, cell.connections) == (engine, flow, connections))
-    }
 }

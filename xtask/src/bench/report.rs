@@ -42,8 +42,7 @@ impl Report {
         self.statements(&mut text)?;
         self.pages(&mut text)?;
         self.large(&mut text)?;
-        let Self { cells, shops, webhooks, half_load, .. } = self;
-        goals::write(&goals::Run { cells, shops, webhooks, half_load }, &mut text)?;
+        goals::write(&self.cells, &self.shops, &self.webhooks, &self.half_load, &mut text)?;
         let failed: f64 = self.samples().map(|sample| sample.failed).sum();
         writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
         Ok(text)

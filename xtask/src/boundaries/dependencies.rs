@@ -13,17 +13,13 @@ struct Rule {
     name: &'static str,
     reason: &'static str,
     applies_to: fn(package: &str) -> bool,
-    forbids: fn(&Dependency<'_>) -> bool,
+    forbids: fn(dependency: &str) -> bool,
 }
 
-pub struct Dependency<'a> {
-    pub name: &'a str,
-    pub is_optional: bool,
-}
-
-/// The direct dependencies that the domain may have. `tokio` is also permitted, but only as an optional dependency.
+/// The direct dependencies that the domain may have.
 const DOMAIN: &[&str] = &[
     "celes",
+    "derive_more",
     "email_address",
     "idna",
     "iso_currency",
@@ -34,7 +30,6 @@ const DOMAIN: &[&str] = &[
     "time",
     "tokio-util",
     "uuid",
-    "validator",
 ];
 
 const RULES: &[Rule] = &[
@@ -42,31 +37,31 @@ const RULES: &[Rule] = &[
         name: "pure domain",
         reason: "the domain decides; it does no input or output and starts no runtime",
         applies_to: |package| package == "domain",
-        forbids: |to| !(DOMAIN.contains(&to.name) || to.name == "tokio" && to.is_optional),
+        forbids: |to| !DOMAIN.contains(&to),
     },
     Rule {
         name: "persistence only persists",
         reason: "storage does not know its callers, and uses no network but the connection to the database",
         applies_to: |package| package == "persistence",
-        forbids: |to| is_any_of(to.name, &["api", "actix*", "reqwest"]),
+        forbids: |to| is_any_of(to, &["api", "actix*", "reqwest"]),
     },
     Rule {
         name: "integrations only integrate",
         reason: "outbound calls do not know their callers, and use no storage",
         applies_to: |package| package == "integrations",
-        forbids: |to| is_any_of(to.name, &["api", "actix*", "diesel*", "r2d2"]),
+        forbids: |to| is_any_of(to, &["api", "actix*", "diesel*", "r2d2"]),
     },
     Rule {
         name: "one composition root",
         reason: "only the api combines adapters; adapters do not know each other",
         applies_to: |package| package != "api",
-        forbids: |to| is_any_of(to.name, &["persistence", "integrations"]),
+        forbids: |to| is_any_of(to, &["persistence", "integrations"]),
     },
     Rule {
         name: "tools of the tests",
         reason: "the gateway simulator and the fault kit are for tests; the shop never links them",
         applies_to: |_| true,
-        forbids: |to| is_any_of(to.name, &["paysim", "faultkit"]),
+        forbids: |to| is_any_of(to, &["paysim", "faultkit"]),
     },
 ];
 
@@ -97,11 +92,11 @@ pub fn check(metadata: &Metadata) -> Result<BTreeSet<Violation>> {
 type Broken = (&'static str, String, &'static str);
 
 /// The rules that the dependencies of a package break.
-pub fn broken(package: &str, dependencies: &[Dependency<'_>]) -> Vec<Broken> {
+pub fn broken(package: &str, dependencies: &[&str]) -> Vec<Broken> {
     let rules = RULES.iter().filter(|rule| (rule.applies_to)(package));
     let broken = |rule: &'static Rule| {
         let forbidden = dependencies.iter().filter(|to| (rule.forbids)(to));
-        forbidden.map(|to| (rule.name, to.name.to_owned(), rule.reason))
+        forbidden.map(|to| (rule.name, (*to).to_owned(), rule.reason))
     };
     rules.flat_map(broken).collect()
 }
@@ -115,9 +110,9 @@ pub fn far_from_domain(linked: &BTreeSet<String>) -> Vec<Broken> {
 }
 
 /// The dependencies in the manifest of a package, without those of its tests.
-pub fn direct(package: &Package) -> Vec<Dependency<'_>> {
+pub fn direct(package: &Package) -> Vec<&str> {
     let shipped = package.dependencies.iter().filter(|to| to.kind != DependencyKind::Development);
-    shipped.map(|to| Dependency { name: &to.name, is_optional: to.optional }).collect()
+    shipped.map(|to| to.name.as_str()).collect()
 }
 
 /// Returns every package that a binary contains if it uses this package with all its features.

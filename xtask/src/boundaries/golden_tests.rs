@@ -9,10 +9,10 @@ fn keyed_write_without_a_golden_outcome_is_reported() {
                 fn read(&self) { text.split_once(\"a.b\") }";
     let sources = [
         Source::new("persistence/src/review.rs", text),
-        Source::new("persistence/src/idempotency/mod.rs", "fn f() { once(\"never.stored\") }"),
+        Source::new("persistence/src/idempotency/mod.rs", "fn once(db: &Database) { std::iter::once(first) }"),
         Source::new("api/src/store/review.rs", "fn f() { once(\"not.storage\") }"),
     ];
-    let missing = |set: &str| missing(&sources, set).iter().map(Violation::to_string).collect::<Vec<_>>();
+    let missing = |set: &str| check(&sources, set).iter().map(Violation::to_string).collect::<Vec<_>>();
     let both = "{\"operation\":\"review.create\"},{\"operation\":\"review.archive\"}";
     assert_eq!(missing(both), Vec::<String>::new());
     let without_archive = missing("{\"operation\":\"review.create\"}");

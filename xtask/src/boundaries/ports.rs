@@ -57,12 +57,17 @@ pub fn check(sources: &[Source]) -> Vec<Violation> {
 pub fn untested(sources: &[Source]) -> Vec<Violation> {
     let adapters: BTreeMap<&str, &str> = implementations(sources).map(|(port, adapter, _)| (adapter, port)).collect();
     let implemented: BTreeSet<&str> = adapters.values().copied().collect();
-    let held: BTreeSet<(&str, &str)> = within(sources, KIT).flat_map(|kit| members(&kit.tokens, &adapters)).collect();
+    // The members of the test kit whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.
+    let triples = within(sources, KIT).flat_map(|kit| kit.tokens.windows(3));
+    let members = triples.filter_map(|triple| match triple {
+        [name, colon, of] if colon.text == ":" => Some((name.text.as_str(), *adapters.get(of.text.as_str())?)),
+        _ => None,
+    });
+    let members: BTreeMap<&str, &str> = members.collect();
     let tests = within(sources, CONTRACT).filter(|test| code::contain(&test.tokens, "on_both_engines!"));
     let tests: Vec<&Source> = tests.collect();
     let is_tested = |port: &str, method: &Function<'_>| {
-        let is_another =
-            |receiver: &str| held.iter().any(|(name, _)| *name == receiver) && !held.contains(&(receiver, port));
+        let is_another = |receiver: &str| members.get(receiver).is_some_and(|of| *of != port);
         let calls = |test: &&Source| code::contain(&test.tokens, port) && calls(&test.tokens, method.name, &is_another);
         tests.iter().any(calls)
     };
@@ -98,24 +103,15 @@ pub fn unbounded(sources: &[Source]) -> Vec<Violation> {
 
 /// The writes that a handler awaits itself. A handler stops when its client disconnects, and a command does not.
 pub fn awaited(sources: &[Source]) -> Vec<Violation> {
-    let mut writes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (port, _, body) in implementations(sources) {
-        let methods = code::functions(body).into_iter().filter(writes_something);
-        writes.entry(port).or_default().extend(methods.map(|method| method.name));
-    }
-    let stores: BTreeSet<(&str, &str)> = within(sources, API).flat_map(|source| stores(&source.tokens)).collect();
-    let is_write = |receiver: &str, method: &str| {
-        let ports = stores.iter().filter(|(name, _)| *name == receiver).map(|(_, port)| port);
-        ports.flat_map(|port| writes.get(port)).any(|methods| methods.contains(method))
-    };
+    let methods = implementations(sources).flat_map(|(_, _, body)| code::functions(body));
+    let writes: BTreeSet<&str> = methods.filter(writes_something).map(|method| method.name).collect();
     let handlers = within(sources, API).filter(|source| {
         !code::is_test_file(&source.path) && !WITHOUT_HANDLERS.iter().any(|place| source.path.starts_with(place))
     });
-    let violations = |source| awaited_in(source, &is_write);
-    handlers.flat_map(violations).collect()
+    handlers.flat_map(|source| awaited_in(source, &writes)).collect()
 }
 
-fn awaited_in(source: &Source, is_write: &dyn Fn(&str, &str) -> bool) -> Vec<Violation> {
+fn awaited_in(source: &Source, writes: &BTreeSet<&str>) -> Vec<Violation> {
     let tokens = &source.tokens;
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let command = code::pattern("async move {");
@@ -125,7 +121,7 @@ fn awaited_in(source: &Source, is_write: &dyn Fn(&str, &str) -> bool) -> Vec<Vio
         if code::begin_with(&tokens[at..], &command) {
             commands.push(at..code::close(tokens, at + 2));
         }
-        if text(at + 1) != "." || text(at + 3) != "(" || token.is_test || !is_write(&token.text, text(at + 2)) {
+        if text(at + 1) != "." || text(at + 3) != "(" || token.is_test || !writes.contains(text(at + 2)) {
             continue;
         }
         let end = code::close(tokens, at + 3);
@@ -149,26 +145,6 @@ fn writes_something(method: &Function<'_>) -> bool {
     let has = |text: &str| code::contain(method.body, text);
     let reads = has("Operation::read(") || has("Operation::read_one(");
     !reads || WRITES.iter().any(|text| has(text))
-}
-
-/// The parameters and fields that hold a port, each with the port, such as `name: Arc<dyn Port>` or `name: &impl Port`.
-fn stores(tokens: &[Token]) -> Vec<(&str, &str)> {
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
-    let store = |at: usize| {
-        let begin = (1..at).rev().take_while(|at| !["{", "}", "(", ")", ",", ";"].contains(&text(*at)));
-        let colon = begin.into_iter().find(|at| text(*at) == ":" && text(at + 1) != ":" && tokens[at - 1].is_word)?;
-        Some((text(colon - 1), text(at + 1)))
-    };
-    (1..tokens.len()).filter(|at| ["dyn", "impl"].contains(&text(*at))).filter_map(store).collect()
-}
-
-/// The members whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.
-fn members<'t>(tokens: &'t [Token], adapters: &BTreeMap<&str, &'t str>) -> Vec<(&'t str, &'t str)> {
-    let member = |part: &'t [Token]| match part {
-        [name, colon, of] if colon.text == ":" => Some((name.text.as_str(), *adapters.get(of.text.as_str())?)),
-        _ => None,
-    };
-    tokens.windows(3).filter_map(member).collect()
 }
 
 /// Whether the tokens call `method` with a context, on a receiver that is not another port. `.find(|item| …)` and

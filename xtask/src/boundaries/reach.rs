@@ -3,21 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::violation::Violation;
-use crate::code;
 use crate::sources::Source;
 
-/// The files of a folder that `automod::dir!` leaves out.
-const NOT_IN_FOLDER: [&str; 3] = ["mod.rs", "lib.rs", "main.rs"];
-
-/// The files that cargo does not compile by itself and that no `mod` item and no `automod::dir!` names.
+/// The files that cargo does not compile by itself and that no `mod` item names.
 pub fn check(sources: &[Source]) -> Vec<Violation> {
     let named: BTreeSet<String> = sources.iter().flat_map(modules).collect();
-    let folders: BTreeSet<String> = sources.iter().flat_map(named_folders).collect();
-    let in_named_folder = |path: &str| {
-        path.rsplit_once('/').is_some_and(|(folder, file)| folders.contains(folder) && !NOT_IN_FOLDER.contains(&file))
-    };
-    let is_named = |path: &String| named.contains(path) || in_named_folder(path);
-    let lost = sources.iter().filter(|source| !is_root(&source.path) && !is_named(&source.path));
+    let lost = sources.iter().filter(|source| !is_root(&source.path) && !named.contains(&source.path));
     let violation = |source: &Source| Violation {
         file: source.path.clone(),
         line: 1,
@@ -58,21 +49,6 @@ fn modules(source: &Source) -> Vec<String> {
         }
     }
     found
-}
-
-/// The folders whose files `automod::dir!("tests/contract")` declares as modules. The path in the macro is relative to
-/// the root of the crate, which is the folder that contains `src` and `tests`.
-fn named_folders(source: &Source) -> Vec<String> {
-    let is_top = |part: &&str| ["src", "tests", "benches", "examples"].contains(part);
-    let root: Vec<&str> = source.path.split('/').take_while(|part| !is_top(part)).collect();
-    let pattern = code::pattern("automod::dir!(");
-    let calls = (0..source.tokens.len()).filter(|at| code::begin_with(&source.tokens[*at..], &pattern));
-    let folder = |at: usize| {
-        let mut arguments = source.tokens[at..].iter().take_while(|token| token.text != ";");
-        let folder = arguments.find(|token| token.text.starts_with('"'))?;
-        Some([&root[..], &[folder.text.trim_matches('"').trim_end_matches('/')]].concat().join("/"))
-    };
-    calls.filter_map(folder).collect()
 }
 
 /// Resolves a path such as `../kit/mod.rs` that is relative to `folder`. Returns the path from the root of the

@@ -4,8 +4,7 @@ use super::*;
 
 const PROBLEM: &str = "impl Problem {
     pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self { Self { status, code } }
-    pub fn gone(code: &'static str) -> Self { Self::new(StatusCode::GONE, code, \"Gone\") }
-    pub fn with(self, code: &'static str) -> Self { Self { code, ..self } }
+    pub fn not_found(code: &'static str) -> Self { Self::new(StatusCode::NOT_FOUND, code, \"Gone\") }
     pub fn teapot() -> Self { Self::new(StatusCode::IM_A_TEAPOT, \"teapot\", \"Tea\") }
 }
 pub fn fault_problem(kind: FaultKind) -> Problem {
@@ -15,16 +14,12 @@ pub fn fault_problem(kind: FaultKind) -> Problem {
 pub fn conflict(code: &'static str, content: &str) -> Problem { Problem::new(StatusCode::CONFLICT, code, content) }";
 
 const HANDLERS: &str = "fn f(is_late: bool) {
-    Problem::gone(\"gone\");
-    problem.with(\"with_method\");
+    Problem::not_found(\"gone\");
     conflict(\"in_use\", \"The key is in use\");
-    super::conflict(if is_late { \"late\" } else { \"early\" }, &format!(\"{}\", \"text\"));
-    let code = match refusal { Refusal::Full => \"full\", Refusal::Closed => { \"closed\" } };
-    Problem::new(StatusCode::CONFLICT, code, \"a sentence\");
-    let code = \"second\"; conflict(code, \"text\");
+    super::conflict(if is_late { \"late\" } else { \"early\" }, &format!(\"{}\", \"A text\"));
+    Problem::new(StatusCode::CONFLICT, match refusal { Refusal::Full => \"full\", Refusal::Closed => { \"closed\" } }, \"A\");
     Problem { status, code: \"literal\", content: String::new() };
     Problem { status, ..problem };
-    Problem { code: other.code, ..problem };
     json!({\"code\": \"in_json\", \"content\": \"text\"});
     let body = \"{\\\"code\\\":\\\"in_text\\\",\\\"content\\\":\\\"text\\\"}\";
     log(\"no_code\"); Url::new(a, \"no_code\");
@@ -39,7 +34,7 @@ const FAULT: &str = "pub enum FaultKind {
 }
 pub enum Other { NoCode }";
 
-const ALL: [&str; 15] = [
+const ALL: [&str; 13] = [
     "closed",
     "down",
     "early",
@@ -51,10 +46,8 @@ const ALL: [&str; 15] = [
     "late",
     "literal",
     "outcome_not_known",
-    "second",
     "storage_full",
     "teapot",
-    "with_method",
 ];
 
 fn of(handlers: &str, codes: &[&str]) -> Vec<String> {
@@ -82,20 +75,29 @@ fn error_code_missing_in_the_table_is_reported() {
 #[test]
 fn problem_whose_code_cannot_be_found_is_reported() {
     for line in [
-        "conflict(name_of(&refusal), \"text\");",
-        "conflict(CODE, \"text\");",
-        "let refuse = |word| conflict(word, \"text\");",
-        "conflict(refusal.into_str(), \"text\");",
-        "let code = name_of(&refusal); conflict(code, \"text\");",
-        "Problem { code: name_of(&refusal), ..problem };",
-        "Problem { code, ..problem };",
+        "fn g() { conflict(name_of(&refusal), \"A text\"); }",
+        "fn g() { conflict(CODE, \"A text\"); }",
+        "fn g() { let refuse = |code, text| Problem::new(StatusCode::CONFLICT, code, text); }",
+        "fn g() { conflict(refusal.into_str(), \"A text\"); }",
+        "fn g() { let code = \"late\"; Problem::new(StatusCode::CONFLICT, code, \"A text\"); }",
+        "fn new() { Problem::new(StatusCode::CONFLICT, CODE, \"A text\"); }",
     ] {
-        let handlers = format!("{HANDLERS}\nfn g() {{ {line} }}");
-        let found = of(&handlers, &ALL);
+        let found = of(&format!("{HANDLERS}\n{line}"), &ALL);
         assert_eq!(found.len(), 1, "{line}: {found:?}");
-        assert!(
-            found[0].starts_with("api/src/store/review.rs:17: the code of this problem cannot be found"),
-            "{found:?}"
-        );
+        let expected = "api/src/store/review.rs:13: the code of this problem cannot be found";
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn function_that_takes_a_code_and_is_not_listed_is_reported() {
+    for (line, name) in [
+        ("fn refused(code: &'static str) -> Problem { Problem { code, ..problem } }", "refused"),
+        ("impl Issue { fn new(path: &str, code: &'static str) -> Self { Self { path, code } } }", "new"),
+    ] {
+        let found = of(&format!("{HANDLERS}\n{line}"), &ALL);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        let expected = format!("api/src/store/review.rs:13: `{name}` takes an error code");
+        assert!(found[0].starts_with(&expected), "{found:?}");
     }
 }

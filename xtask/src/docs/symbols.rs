@@ -1,15 +1,13 @@
-//! Checks that the files, functions, types and tests that the documents name exist in the code.
+//! Checks that the files and definitions that the documents name exist in the code. A test is a definition too. If it loses
+//! its `#[test]`, clippy reports it as dead code.
 //!
 //! `` `path.rs` `` names a file. `` `path.rs::name` ``, `` `path.rs`, `name` ``, `` `path.rs` (`name`) `` and
 //! `` `name` in `path.rs` `` (with or without a comma) name a definition in that file. `` `Type::name` `` names a definition
-//! anywhere in the workspace. In the page of faults, `` `path.rs::name` `` names a test.
+//! anywhere in the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::Source;
-
-/// The page of faults. Each of its sections names the tests that provoke the fault.
-pub const FAILURES: &str = "docs/FAILURES.md";
 
 /// What each file of the workspace defines.
 pub struct Symbols(BTreeMap<String, Defined>);
@@ -22,14 +20,11 @@ struct Defined {
     words: BTreeSet<String>,
     /// The types that the file defines, implements or extends.
     types: BTreeSet<String>,
-    tests: BTreeSet<String>,
 }
 
 const DEFINING: [&str; 10] =
     ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "union", "macro_rules"];
 const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
-/// The macros of the test kits that are called with a list of functions, and make a test of each.
-const TEST_LISTS: [&str; 4] = ["on_both_engines", "on_sqlite", "on_postgres", "on_collated_postgres"];
 
 impl Symbols {
     pub fn of(code: &[Source]) -> Symbols {
@@ -39,23 +34,18 @@ impl Symbols {
     /// The names in a document that do not exist, with their lines.
     pub fn missing(&self, document: &Source) -> Vec<String> {
         let spans = spans(document);
-        let mistakes = (0..spans.len()).filter_map(|at| Some((at, self.mistake(&document.path, &spans, at)?)));
+        let mistakes = (0..spans.len()).filter_map(|at| Some((at, self.mistake(&spans, at)?)));
         mistakes.map(|(at, mistake)| format!("{}:{}: {mistake}", document.path, spans[at].line)).collect()
     }
 
-    fn mistake(&self, document: &str, spans: &[Span<'_>], at: usize) -> Option<String> {
+    fn mistake(&self, spans: &[Span<'_>], at: usize) -> Option<String> {
         let text = spans[at].text;
         let must_define = |path: &str, symbol: &str| {
             let is_defined = self.0.get(path).is_some_and(|defined| defined.has(symbol));
             (!is_defined).then(|| format!("no {symbol} in {path}"))
         };
         if let Some((path, name)) = text.split_once(".rs::") {
-            let path = format!("{path}.rs");
-            if document != FAILURES {
-                return must_define(&path, name);
-            }
-            let is_test = self.0.get(&path).is_some_and(|defined| defined.tests.contains(name));
-            return (!is_test).then(|| format!("no test {name} in {path}"));
+            return must_define(&format!("{path}.rs"), name);
         }
         if is_path(text) {
             return (!self.0.contains_key(text)).then(|| format!("no file {text}"));
@@ -77,20 +67,9 @@ impl Symbols {
 impl Defined {
     fn by(source: &Source) -> Defined {
         let mut defined = Defined::default();
-        let (tokens, mut is_marked, mut is_impl, mut keyword) = (&source.tokens, false, false, "");
-        let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
-        for (at, token) in tokens.iter().enumerate() {
+        let (mut is_impl, mut keyword) = (false, "");
+        for token in &source.tokens {
             let word = token.text.as_str();
-            match word {
-                // `#[test]` and `#[tokio::test]` apply to the next function.
-                "test" if text(at + 1) == "]" => is_marked = true,
-                "fn" if std::mem::take(&mut is_marked) => drop(defined.tests.insert(text(at + 1).to_owned())),
-                list if TEST_LISTS.contains(&list) && text(at + 1) == "!" => {
-                    let listed = tokens[at + 1..].iter().take_while(|token| token.text != ")");
-                    defined.tests.extend(listed.filter(|token| token.is_word).map(|token| token.text.clone()));
-                }
-                _ => {}
-            }
             // The words between `impl` and its brace are types.
             is_impl = (is_impl || word == "impl") && word != "{";
             if token.is_word {

@@ -12,7 +12,7 @@ fn relative_link_to_no_file_is_reported_with_its_line() {
 
 #[test]
 fn fault_without_test_is_reported() {
-    let text = "# Faults\n\n### PG1: down\n\n- `a/b.rs::c`\n\n### PG3: silent\n\nNone yet.\n\n### PG4: slow\n\n- `a/b.rs::d`\n\n## Runs\n";
+    let text = "# Faults\n\n### PG1: down\n\n- `a/tests/b.rs::c`\n\n### PG3: silent\n\n`a/b.rs::c` is no test.\n\n### PG4: slow\n\n- `a/b_tests.rs::d`\n\n## Runs\n";
     let document = Source::new(FAILURES, text);
     assert_eq!(faults_without_test(&document), ["docs/FAILURES.md: PG3 names no test: name the test that provokes it"]);
 }

@@ -102,7 +102,7 @@ pub fn checkout(status: Status, details: Details) -> Checkout {
         status,
         version: 1,
         currency: Currency::USD,
-        page: PageToken::generate(),
+        page: PageToken::generate(NOW),
         created_at: NOW,
         updated_at: NOW,
         expires_at: NOW + Duration::from_secs(3_600),

@@ -109,7 +109,10 @@ async fn log_does_not_grow_with_reads_and_writes(place: Place) {
     };
     let reading = async {
         while !written.load(std::sync::atomic::Ordering::Acquire) {
-            shop.checkouts.read_page(&alice(), domain::id::PageToken::generate()).await.expect("read");
+            shop.checkouts
+                .read_page(&alice(), domain::id::PageToken::generate(crate::kit::data::noon()))
+                .await
+                .expect("read");
         }
     };
     tokio::join!(writing, reading);

@@ -104,7 +104,7 @@ async fn an_unknown_checkout_does_not_exist(place: Place) {
     let shop = place.shop().await;
     let id = CheckoutId::generate(noon());
     assert_eq!(refusal(shop.checkouts.read(&alice(), id).await), CheckoutRefusal::NotFound);
-    assert_eq!(shop.checkouts.read_page(&bob(), PageToken::generate()).await.expect("read"), None);
+    assert_eq!(shop.checkouts.read_page(&bob(), PageToken::generate(noon())).await.expect("read"), None);
 }
 
 async fn page_token_reads_the_page_for_any_caller(place: Place) {
