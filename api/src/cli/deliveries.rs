@@ -21,7 +21,7 @@ pub(super) enum Command {
     /// List webhooks and email messages, the newest first.
     List {
         /// Only messages in this state.
-        #[arg(long, value_parser = a_state())]
+        #[arg(long, value_parser = state_parser())]
         state: Option<MessageState>,
         /// Only messages to this destination, as the list shows it.
         #[arg(long)]
@@ -67,7 +67,7 @@ pub(super) struct Named {
     destination: Option<String>,
 }
 
-fn a_state() -> impl TypedValueParser<Value = MessageState> {
+fn state_parser() -> impl TypedValueParser<Value = MessageState> {
     let states = MessageState::ALL.iter().map(|state| state.into_str());
     PossibleValuesParser::new(states).try_map(|word| word.parse::<MessageState>())
 }

@@ -217,3 +217,7 @@ fn is_enhanced_status(word: &str) -> bool {
     let is_number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     parts.len() == 3 && parts.iter().all(is_number)
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -114,7 +114,7 @@ fn blocked(error: &reqwest::Error) -> Option<Blocked> {
     sources.find_map(|error| error.downcast_ref().copied())
 }
 
-/// Ends a wait at the deadline, or when the caller cancels.
+/// Ends a wait at the deadline, or when the caller cancels. A result that is ready at that moment counts.
 struct InTime<'a> {
     ctx: &'a RequestContext,
     deadline: Deadline,
@@ -124,11 +124,15 @@ impl InTime<'_> {
     async fn wait<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.ctx.cancellation().cancelled() => Err(Failure::of(Reason::Cancelled)),
             answer = tokio::time::timeout_at(self.deadline.instant().into(), work) => match answer {
                 Ok(answer) => answer.map_err(Failure::from_client),
                 Err(_) => Err(Failure::of(Reason::Deadline)),
             },
+            () = self.ctx.cancellation().cancelled() => Err(Failure::of(Reason::Cancelled)),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;
