@@ -166,6 +166,17 @@ async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
 }
 
 #[tokio::test]
+async fn write_that_is_retried_logs_its_first_fault_only() {
+    let failing = Mutex::new(vec![("settle", FaultKind::Unavailable), ("settle", FaultKind::Contention)]);
+    let due = vec![attempt(AttemptState::Unknown)];
+    let script = Script { due, failing, look_up: Some(Ok(GatewayState::Confirmed)), ..Script::default() };
+    let (_, calls, lines) = logged_pass(RECONCILE, script).await;
+    assert_eq!(calls.iter().filter(|call| *call == "settle confirmed").count(), 3);
+    let faults: Vec<_> = lines.iter().filter(|line| line.contains("write is retried until it is recorded")).collect();
+    assert!(matches!(faults.as_slice(), [line] if line.contains("error_code=unavailable")), "{lines:?}");
+}
+
+#[tokio::test]
 async fn reconciled_and_postponed_attempts_are_logged_with_their_reference() {
     for (look_up, message) in [
         (Ok(GatewayState::Confirmed), "payment attempt reconciled"),
