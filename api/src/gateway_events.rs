@@ -9,7 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::clock::{Clock, Timestamp};
 use domain::context::RequestContext;
-use domain::payment::{AttemptStore, GatewayEvent};
+use domain::payment::{AttemptStore, GatewayEvent, PaymentReconciler};
 use serde_json::json;
 use slog::{info, warn};
 
@@ -20,13 +20,13 @@ use crate::runtime::Supervisor;
 /// the present time.
 pub type ReadEvent = Arc<dyn Fn(&[u8], &str, Timestamp) -> Result<GatewayEvent, EventRefused> + Send + Sync>;
 
-/// Why an event is refused. The text of a variant is for the log; the response does not repeat it.
+/// Why an event is refused.
 #[derive(Clone, Debug)]
 pub enum EventRefused {
-    /// The signature is missing, wrong or too old.
+    /// The signature is missing, wrong or too old. The text is for the log; the response does not repeat it.
     Signature(String),
     /// The body is not an event.
-    Malformed(String),
+    Malformed,
 }
 
 #[derive(Clone)]
@@ -57,7 +57,7 @@ async fn event(
     info!(ctx.log(), "gateway event recorded"; "op" => OPERATION, "event_id" => id,
         "result" => if is_new { "new" } else { "duplicate" });
     if is_new {
-        gateway.supervisor.wake("payment_reconciler");
+        gateway.supervisor.wake(PaymentReconciler::TASK);
     }
     Ok(HttpResponse::Ok().json(json!({"received": true})))
 }
@@ -65,8 +65,8 @@ async fn event(
 /// Logs the reason and builds the response. Neither repeats the body, because its sender may not be the gateway.
 fn problem(ctx: &RequestContext, refused: &EventRefused) -> Problem {
     let (result, error) = match refused {
-        EventRefused::Signature(error) => ("bad_signature", error),
-        EventRefused::Malformed(error) => ("malformed", error),
+        EventRefused::Signature(error) => ("bad_signature", error.as_str()),
+        EventRefused::Malformed => ("malformed", "not an event"),
     };
     warn!(ctx.log(), "gateway event refused"; "op" => OPERATION, "result" => result, "error" => error,
         "error_code" => result);
@@ -74,6 +74,6 @@ fn problem(ctx: &RequestContext, refused: &EventRefused) -> Problem {
         EventRefused::Signature(_) => {
             Problem::new(StatusCode::UNAUTHORIZED, "bad_signature", "The signature is missing, wrong or too old")
         }
-        EventRefused::Malformed(_) => Problem::bad_request("malformed_event", "The event cannot be read"),
+        EventRefused::Malformed => Problem::bad_request("malformed_event", "The event cannot be read"),
     }
 }

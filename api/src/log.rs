@@ -129,36 +129,22 @@ impl io::Write for OneLineRecord<'_> {
     }
 }
 
+/// The decorator inside gives the other parts no format, so they begin like `reset`.
 impl RecordDecorator for OneLineRecord<'_> {
     fn reset(&mut self) -> io::Result<()> {
         self.between(|to| to.reset())
     }
-    fn start_whitespace(&mut self) -> io::Result<()> {
-        self.between(|to| to.start_whitespace())
-    }
     fn start_msg(&mut self) -> io::Result<()> {
         self.text(|to| to.start_msg())
     }
-    fn start_timestamp(&mut self) -> io::Result<()> {
-        self.between(|to| to.start_timestamp())
-    }
     fn start_level(&mut self) -> io::Result<()> {
         self.between(|to| to.start_level())
-    }
-    fn start_comma(&mut self) -> io::Result<()> {
-        self.between(|to| to.start_comma())
     }
     fn start_key(&mut self) -> io::Result<()> {
         self.text(|to| to.start_key())
     }
     fn start_value(&mut self) -> io::Result<()> {
         self.text(|to| to.start_value())
-    }
-    fn start_location(&mut self) -> io::Result<()> {
-        self.between(|to| to.start_location())
-    }
-    fn start_separator(&mut self) -> io::Result<()> {
-        self.between(|to| to.start_separator())
     }
 }
 
@@ -234,7 +220,8 @@ struct Line<W> {
     /// Whether the collected bytes belong to a record that could not be formatted.
     abandoned: Arc<AtomicBool>,
     to: W,
-    /// Whether the last write failed in the middle of a line.
+    /// Whether the last write failed, and may have left a part of its line. The next line is then written after a line
+    /// end.
     cut: bool,
 }
 
@@ -261,18 +248,9 @@ impl<W: io::Write> Line<W> {
             self.to.write_all(b"\n")?;
             self.cut = false;
         }
-        let mut rest = self.bytes.as_slice();
-        let written = loop {
-            match self.to.write(rest) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) if count == rest.len() => break Ok(()),
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.cut = written.is_err() && rest.len() < self.bytes.len();
-        written.and_then(|()| self.to.flush())
+        let written = self.to.write_all(&self.bytes).and_then(|()| self.to.flush());
+        self.cut = written.is_err();
+        written
     }
 }
 

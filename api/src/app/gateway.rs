@@ -1,5 +1,6 @@
 //! The payment gateway of the configuration, and the reader of its events.
 
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
@@ -27,7 +28,9 @@ pub(super) fn gateway(
     match (&config.payment.gateway_url, &config.payment.gateway_key) {
         (Some(url), Some(key)) => {
             let stripe = settings::stripe(config, url.clone(), key.clone());
-            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
+            let gateway = HttpPaymentGateway::new(outbound.clone(), stripe)
+                .map_err(|error| StartError::caused("the payment gateway cannot be used as configured", &error))?;
+            Ok(Some(Arc::new(gateway)))
         }
         _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
         _ => Ok(None),
@@ -41,14 +44,16 @@ fn mock_handler(
     log: &Logger,
 ) -> Result<MockPaymentHandler, StartError> {
     let ledger_path = settings::ledger_path(config);
-    let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
+    let unusable = |error| StartError::caused("TUCKSHOP_SIMULATION_LEDGER_PATH", &error);
     if let Some(folder) = ledger_path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let what = |error| format!("cannot create {}: {error}", folder.display());
+        created.map_err(|error| unusable(io::Error::new(error.kind(), what(error))))?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments(database.clone());
     let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
-    let mock = MockConfig { ledger_path: ledger_path.clone(), slow };
+    let mock = MockConfig { ledger_path, slow };
     MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
 }
 
@@ -60,8 +65,7 @@ pub(super) fn events(config: &Config) -> Option<ReadEvent> {
         let read: ReadEvent = Arc::new(move |payload, header, now| {
             stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
                 .map_err(|error| EventRefused::Signature(error.to_string()))?;
-            let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(event.into())
+            stripe::parse_event(payload).ok_or(EventRefused::Malformed)
         });
         read
     })

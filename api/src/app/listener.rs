@@ -1,5 +1,6 @@
 //! The socket of a listener.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
@@ -27,5 +28,10 @@ pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, 
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
-    bound().map_err(|error| StartError::Listen { variable, address, error })
+    bound().map_err(|error: io::Error| {
+        StartError(format!(
+            "cannot listen on {address}: {error}. Set {variable} to another address, or stop the process that listens \
+             there"
+        ))
+    })
 }

@@ -6,13 +6,15 @@ mod listener;
 mod settings;
 mod tools;
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::error::Error;
+use std::fmt;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::checkout::{CheckoutExpiry, CheckoutStore, CompleteCheckout, CompletionLimits};
 use domain::clock::Clock;
+use domain::fault::chain;
 use domain::idempotency::{IdempotencyPurge, IdempotencyStore};
 use domain::import::Import;
 use domain::order::OrderStore;
@@ -24,13 +26,12 @@ use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::outbound::{Outbound, OutboundConfig, OutboundError};
+use integrations::outbound::{Outbound, OutboundConfig};
 use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
-use integrations::stripe::StripeConfigError;
-use integrations::webhooks::{NotAnAgent, WebhookSender};
+use integrations::webhooks::WebhookSender;
 use persistence::{
-    Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
+    Database, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
     SqlOutboxStore, SqlPlatformStore, SqlRefundStore,
 };
 use slog::Logger;
@@ -39,7 +40,7 @@ use url::Url;
 
 use crate::buyer_pages::{Home, Pages};
 use crate::clock::SystemClock;
-use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
+use crate::config::{Config, Migrate, Mode, ReadAccess};
 use crate::gateway_events::GatewayEvents;
 use crate::health::Operations;
 use crate::http::connection::Connections;
@@ -74,32 +75,27 @@ pub struct App {
     pub shutdown: Shutdown,
 }
 
-/// Why the shop cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Database(#[from] OpenError),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error(
-        "cannot listen on {address}: {error}. Set {variable} to another address, or stop the process that listens there"
-    )]
-    Listen { variable: &'static str, address: SocketAddr, error: std::io::Error },
-    #[error("TUCKSHOP_SIMULATION_LEDGER_PATH: {} cannot be used: {error}", path.display())]
-    Ledger { path: PathBuf, error: std::io::Error },
-    #[error("the demo catalogue could not be imported: {0}")]
-    Demo(String),
-    #[error("the payment gateway cannot be used as configured: {0}")]
-    Gateway(#[from] StripeConfigError),
-    #[error("the HTTP client cannot be set up: {0}")]
-    Outbound(#[from] OutboundError),
-    /// A file that the configuration names has changed after the configuration passed its checks.
-    #[error("{0}")]
-    Setting(#[from] Mistake),
-    #[error("the public address is not a URL: {0}")]
-    PublicUrl(#[from] url::ParseError),
-    #[error("{0}")]
-    Agent(#[from] NotAnAgent),
+/// Why the shop cannot start: the error and its causes, for the operator.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    /// `what` says what failed because of `cause`.
+    pub fn caused(what: &str, cause: &(dyn Error + 'static)) -> Self {
+        Self(format!("{what}: {}", chain(cause)))
+    }
+}
+
+impl<E: Error + 'static> From<E> for StartError {
+    fn from(error: E) -> Self {
+        Self(chain(&error))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The longest a pass of a background task may take.
@@ -152,7 +148,8 @@ impl App {
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
-        let own_profile = Url::parse(&format!("{}/.well-known/ucp", shopping_settings.public_url))?;
+        let own_profile = Url::parse(&format!("{}/.well-known/ucp", shopping_settings.public_url))
+            .map_err(|error| StartError::caused("the public address is not a URL", &error))?;
         let webhooks = WebhookSender::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
@@ -348,3 +345,6 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 fn every(millis: u64) -> Schedule {
     Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, concurrency: 1, wakes: &[] }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use integrations::email::{self, EmailConfig, EmailCredentials, EmailSender, Emai
 use integrations::outbound::UntrustedPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
-use persistence::{DatabaseUrl, OpenError};
+use persistence::DatabaseUrl;
 use slog::{Logger, warn};
 
 use super::StartError;
@@ -52,7 +52,7 @@ pub(super) fn database(config: &Config) -> Result<persistence::DatabaseConfig, S
     let settings = &config.database;
     let millis = Duration::from_millis;
     let url = DatabaseUrl::parse(settings.url.expose(), settings.allow_plaintext)
-        .map_err(|error| OpenError::Unreachable(error.to_string()))?;
+        .map_err(|error| mistake("TUCKSHOP_DATABASE_URL", error))?;
     Ok(persistence::DatabaseConfig {
         url,
         pool_size: settings.pool_size,
@@ -170,7 +170,7 @@ pub(super) fn stripe(config: &Config, base_url: String, secret_key: Secret) -> S
 }
 
 /// The sender of email messages. `None` if no relay is configured: then the shop composes no email messages.
-pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
+pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, StartError> {
     let mail = &config.mail;
     let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
     let credentials = match (mail.username.clone(), mail.password.clone()) {
@@ -179,7 +179,9 @@ pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
     };
     let extra_roots = mail.ca_path.as_deref().map(|path| read(MAIL_CA_VARIABLE, path)).transpose()?;
     let settings = EmailConfig { host, port: mail.port(), tls: mail_tls(mail.tls), credentials, from, extra_roots };
-    EmailSender::new(settings).map(Some).map_err(|error| mistake("TUCKSHOP_MAIL_HOST", error))
+    let sender = EmailSender::new(settings);
+    // The checks of the configuration have found no fault in a single setting.
+    sender.map(Some).map_err(|error| StartError::caused("the mail relay cannot be used as configured", &error))
 }
 
 fn mail_tls(protection: EmailProtection) -> EmailTls {

@@ -61,7 +61,7 @@ impl Tools {
     /// The webhook URL of a profile, or `None` if the profile has none. An error says why the profile or its URL can
     /// never be used. The host name is not resolved here, because every attempt resolves it again.
     pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
-        let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
+        let Some(url) = validate_profile(profile)? else { return Ok(None) };
         let never = |blocked| format!("no webhook could be sent to its webhook_url: {blocked}");
         Destination::untrusted(url.as_str(), self.policy).map_err(never)?;
         Ok(Some(url.into()))

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
-use domain::fault::Fault;
 use domain::outbox::{
     Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, NextAttempt, OutboxMessageId,
     Selection,
@@ -14,7 +14,6 @@ use domain::page::{Limit, Page};
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, Outcome, failed};
 use crate::instant::rfc3339 as text;
 
 #[derive(Subcommand)]
@@ -22,8 +21,8 @@ pub(super) enum Command {
     /// List webhooks and email messages, the newest first.
     List {
         /// Only messages in this state.
-        #[arg(long)]
-        state: Option<State>,
+        #[arg(long, value_parser = state_parser())]
+        state: Option<MessageState>,
         /// Only messages to this destination, as the list shows it.
         #[arg(long)]
         destination: Option<String>,
@@ -68,29 +67,33 @@ pub(super) struct Named {
     destination: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(super) enum State {
-    Pending,
-    Delivered,
-    Unwanted,
-    Dead,
+fn state_parser() -> impl TypedValueParser<Value = MessageState> {
+    let states = MessageState::ALL.iter().map(|state| state.into_str());
+    PossibleValuesParser::new(states).try_map(|word| word.parse::<MessageState>())
 }
 
 /// The most rows that one transaction reads or changes.
 const BATCH: u32 = 500;
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
-    let done = match command {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Result<(), String> {
+    match command {
         Command::List { state, destination, limit } => list(session, state, destination, limit),
         Command::Destinations { limit } => destinations(session, limit),
         Command::Retry(Which { id, destination, .. }) => {
-            selected(session, id, destination).and_then(|which| retry(session, &which))
+            let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
+            let retry = |which| session.wait(outbox.retry(&session.ctx, which, now, BATCH));
+            let due = in_all_batches(session, selected(session, id, destination)?, retry)?;
+            say!("{due} to be retried, at the next poll of a running server.");
+            Ok(())
         }
         Command::Drop(Named { id, destination }) => {
-            selected(session, id, destination).and_then(|which| give_up(session, &which))
+            let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
+            let give_up = |which| session.wait(outbox.give_up(&session.ctx, which, now, BATCH));
+            let given_up = in_all_batches(session, selected(session, id, destination)?, give_up)?;
+            say!("{given_up} given up.");
+            Ok(())
         }
-    };
-    done.map_or_else(|why| failed(&why), |()| DONE)
+    }
 }
 
 /// Returns what the arguments select: one message, the messages of one destination, or all messages.
@@ -121,16 +124,14 @@ fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
 }
 
 fn endpoint(session: &Session<'_>, name: &Endpoint) -> Result<Option<EndpointSummary>, String> {
-    let found = session.wait(session.tools.outbox.endpoint(&session.ctx, name.clone()));
-    found.map_err(|fault| fault.chain())
+    session.wait(session.tools.outbox.endpoint(&session.ctx, name.clone()))
 }
 
 /// Visits all endpoints, page by page.
 fn each_endpoint(session: &Session<'_>, mut visit: impl FnMut(EndpointSummary)) -> Result<(), String> {
     let mut after = None;
     loop {
-        let page = session.wait(session.tools.outbox.endpoints(&session.ctx, after, Limit::new(BATCH)));
-        let page = page.map_err(|fault| fault.chain())?;
+        let page = session.wait(session.tools.outbox.endpoints(&session.ctx, after, Limit::new(BATCH)))?;
         page.items.into_iter().for_each(&mut visit);
         after = page.next;
         if after.is_none() {
@@ -139,11 +140,10 @@ fn each_endpoint(session: &Session<'_>, mut visit: impl FnMut(EndpointSummary)) 
     }
 }
 
-fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
+fn list(session: &Session<'_>, state: Option<MessageState>, to: Option<String>, limit: u32) -> Result<(), String> {
     let destination = to.map(|to| known(session, to)).transpose()?;
-    let filter = MessageFilter { state: state.map(State::of), endpoint: destination };
-    let page = session.wait(session.tools.outbox.list(&session.ctx, filter, None, Limit::new(limit)));
-    let page = page.map_err(|fault| fault.chain())?;
+    let filter = MessageFilter { state, endpoint: destination };
+    let page = session.wait(session.tools.outbox.list(&session.ctx, filter, None, Limit::new(limit)))?;
     let now = session.tools.clock.now();
     page.items.iter().for_each(|delivery| print(delivery, now));
     say!("{}", summary(&page));
@@ -172,8 +172,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
 }
 
 fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
-    let page = session.wait(session.tools.outbox.endpoints(&session.ctx, None, Limit::new(limit)));
-    let page = page.map_err(|fault| fault.chain())?;
+    let page = session.wait(session.tools.outbox.endpoints(&session.ctx, None, Limit::new(limit)))?;
     let now = session.tools.clock.now();
     page.items.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
     say!("{}", summary(&page));
@@ -218,27 +217,17 @@ fn age(age: Duration) -> String {
     }
 }
 
-fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
-    let most = counted(session, which)?;
-    let due = in_batches(&session.ctx, most, || session.wait(outbox.retry(&session.ctx, which.clone(), now, BATCH)))?;
-    if due == 0 && matches!(which, Selection::One(_)) {
+/// Calls `batch` until it has changed every selected message. Returns the number of changed messages.
+fn in_all_batches(
+    session: &Session<'_>,
+    which: Selection,
+    batch: impl Fn(Selection) -> Result<u32, String>,
+) -> Result<u32, String> {
+    let changed = in_batches(&session.ctx, counted(session, &which)?, || batch(which.clone()))?;
+    if changed == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such message, or it has ended, or it is being delivered".to_owned());
     }
-    say!("{due} to be retried, at the next poll of a running server.");
-    Ok(())
-}
-
-fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
-    let most = counted(session, which)?;
-    let given_up =
-        in_batches(&session.ctx, most, || session.wait(outbox.give_up(&session.ctx, which.clone(), now, BATCH)))?;
-    if given_up == 0 && matches!(which, Selection::One(_)) {
-        return Err("there is no such message, or it has ended, or it is being delivered".to_owned());
-    }
-    say!("{given_up} given up.");
-    Ok(())
+    Ok(changed)
 }
 
 /// The number of selected messages: dead letters and pending ones.
@@ -257,25 +246,14 @@ fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
 
 /// Repeats `batch` until it changes nothing, or until `most` rows are changed. Returns the number of changed rows. A
 /// batch that changes few rows may not be the last one, because a running server may have claimed some of its rows.
-fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
+fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result<u32, String>) -> Result<u32, String> {
     let mut done = 0;
     loop {
         ctx.check("deliveries.batch").map_err(|fault| format!("after {done}: {}", fault.chain()))?;
-        let more = batch().map_err(|fault| format!("after {done}: {}", fault.chain()))?;
+        let more = batch().map_err(|why| format!("after {done}: {why}"))?;
         done += more;
         if more == 0 || done >= most {
             return Ok(done);
-        }
-    }
-}
-
-impl State {
-    fn of(self) -> MessageState {
-        match self {
-            Self::Pending => MessageState::Pending,
-            Self::Delivered => MessageState::Delivered,
-            Self::Unwanted => MessageState::Unwanted,
-            Self::Dead => MessageState::Dead,
         }
     }
 }

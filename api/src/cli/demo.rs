@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::context::Stopwatch;
+use domain::fault::chain;
 use domain::money::{Amount, Currency, Money};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -117,11 +118,12 @@ impl Shopper {
             request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string()).json(body);
         }
         let response = request.send().await.map_err(|error| {
+            let error = chain(&error);
             format!("{method} {path}: {error}. Is the shop running? Start it with `cargo run` in another terminal.")
         })?;
         let status = response.status();
         let request_id = response.headers().get("request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
-        let answer: Value = response.json().await.map_err(|error| format!("{method} {path}: {error}"))?;
+        let answer: Value = response.json().await.map_err(|error| format!("{method} {path}: {}", chain(&error)))?;
         let millis = watch.elapsed().as_secs_f64() * 1_000.0;
         say!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
         if !status.is_success() || answer["ucp"]["status"] == "error" {

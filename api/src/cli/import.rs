@@ -43,8 +43,8 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
     bar.finish_and_clear();
     match imported {
         Ok(_) => {
-            for file in &read.files {
-                say!("{:<24} {:>8} rows", file.file, file.rows);
+            for (file, rows) in read.positions.files() {
+                say!("{file:<24} {rows:>8} rows");
             }
             say!("Imported.");
             DONE

@@ -6,7 +6,6 @@ use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, Outcome, failed};
 use crate::instant::rfc3339 as at;
 
 #[derive(Subcommand)]
@@ -30,31 +29,29 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Result<(), String> {
     match command {
         Command::List => list(session),
         Command::Rotate { .. } if session.tools.keys_are_configured => {
-            failed("the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: add a new one to it, and restart")
+            Err("the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: add a new one to it, and restart".to_owned())
         }
         Command::Rotate { at_once } => rotate(session, at_once),
-        Command::Revoke { .. } if session.tools.keys_are_configured => failed(
-            "the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: remove this one from it, and restart every instance",
+        Command::Revoke { .. } if session.tools.keys_are_configured => Err(
+            "the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: remove this one from it, and restart every instance"
+                .to_owned(),
         ),
         Command::Revoke { id } => revoke(session, &id),
     }
 }
 
-fn list(session: &Session<'_>) -> Outcome {
-    let keys = match session.wait(session.tools.keys.keys(&session.ctx)) {
-        Ok(keys) => keys,
-        Err(fault) => return failed(&fault.chain()),
-    };
+fn list(session: &Session<'_>) -> Result<(), String> {
+    let keys = session.wait(session.tools.keys.keys(&session.ctx))?;
     if session.tools.keys_are_configured {
         for (position, key) in keys.iter().enumerate() {
             say!("{}  {}", key.id, if position == 0 { "signs" } else { "published" });
         }
         say!("{} key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH.", keys.len());
-        return DONE;
+        return Ok(());
     }
     let now = session.tools.clock.now();
     for (position, key) in keys.iter().enumerate() {
@@ -64,7 +61,7 @@ fn list(session: &Session<'_>) -> Outcome {
         0 => say!("0 key(s). The first is created when it is first needed."),
         many => say!("{many} key(s)."),
     }
-    DONE
+    Ok(())
 }
 
 /// Describes the state of the key at this position.
@@ -89,30 +86,20 @@ fn state(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
     }
 }
 
-fn rotate(session: &Session<'_>, at_once: bool) -> Outcome {
-    match session.wait(session.tools.signer.rotate(&session.ctx, at_once)) {
-        Ok(key) => {
-            say!("{} signs from {}.", key.id, at(key.signs_from));
-            DONE
-        }
-        Err(fault) => failed(&fault.chain()),
-    }
+fn rotate(session: &Session<'_>, at_once: bool) -> Result<(), String> {
+    let key = session.wait(session.tools.signer.rotate(&session.ctx, at_once))?;
+    say!("{} signs from {}.", key.id, at(key.signs_from));
+    Ok(())
 }
 
-fn revoke(session: &Session<'_>, id: &str) -> Outcome {
-    match session.wait(session.tools.signer.revoke(&session.ctx, id)) {
-        Ok(Some(revoked)) => {
-            say!("{id} is revoked: it signs nothing and is not published from now on.");
-            say!(
-                "Running instances notice within a minute. Receivers cannot verify webhooks in transit that it signed."
-            );
-            match revoked.took_over {
-                true => say!("{} signs instead; receivers must read the profile again.", revoked.signs),
-                false => say!("{} signs, as before.", revoked.signs),
-            }
-            DONE
-        }
-        Ok(None) => failed(&format!("there is no key {id}")),
-        Err(fault) => failed(&fault.chain()),
+fn revoke(session: &Session<'_>, id: &str) -> Result<(), String> {
+    let revoked = session.wait(session.tools.signer.revoke(&session.ctx, id))?;
+    let revoked = revoked.ok_or_else(|| format!("there is no key {id}"))?;
+    say!("{id} is revoked: it signs nothing and is not published from now on.");
+    say!("Running instances notice within a minute. Receivers cannot verify webhooks in transit that it signed.");
+    match revoked.took_over {
+        true => say!("{} signs instead; receivers must read the profile again.", revoked.signs),
+        false => say!("{} signs, as before.", revoked.signs),
     }
+    Ok(())
 }

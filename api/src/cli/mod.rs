@@ -180,15 +180,16 @@ fn run_command(
     outcome
 }
 
+/// Runs an operator's command, whose error is the reason for the operator.
 fn with_tools(
     config: &Config,
     log: &Logger,
     runtime: &Runtime,
     name: &'static str,
-    command: impl FnOnce(&Session<'_>) -> Outcome,
+    command: impl FnOnce(&Session<'_>) -> Result<(), String>,
 ) -> Outcome {
     match Session::open(config, log, runtime, name) {
-        Ok(session) => command(&session),
+        Ok(session) => command(&session).map_or_else(|why| failed(&why), |()| DONE),
         Err(error) => cannot_open(&error),
     }
 }

@@ -12,7 +12,6 @@ use url::Url;
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, Outcome, failed};
 use crate::file;
 use crate::shopping::v2026_04_08::VERSION;
 
@@ -48,67 +47,52 @@ const MOST: u32 = 1_000;
 /// The largest profile, in bytes.
 const LARGEST_PROFILE: u64 = 256 * 1_024;
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Result<(), String> {
     match command {
-        Command::Add { platform, pinned: ProfileOrUrl { profile, webhook_url } } => {
-            if let Err(why) = session.tools.check_platform(platform.as_str()) {
-                return failed(&format!("no request can name that platform: {why}"));
-            }
-            let document = match (profile, webhook_url) {
-                (Some(path), _) => read(&path),
-                (None, Some(url)) => Ok(profile_with(&url)),
-                (None, None) => Err("--profile or --webhook-url is needed".to_owned()),
-            };
-            match document.and_then(|document| session.tools.webhook_url(&document).map(|url| (document, url))) {
-                Ok((document, url)) => add(session, platform, document, url),
-                Err(why) => failed(&format!("the profile is not usable: {why}")),
-            }
-        }
+        Command::Add { platform, pinned } => add(session, platform, pinned),
         Command::List => list(session),
         Command::Remove { platform } => remove(session, platform),
     }
 }
 
-fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Option<String>) -> Outcome {
+fn add(session: &Session<'_>, platform: Url, pinned: ProfileOrUrl) -> Result<(), String> {
+    let checked = session.tools.check_platform(platform.as_str());
+    checked.map_err(|why| format!("no request can name that platform: {why}"))?;
+    let profile = match (pinned.profile, pinned.webhook_url) {
+        (Some(path), _) => read(&path),
+        (None, Some(url)) => Ok(profile_with(&url)),
+        (None, None) => Err("--profile or --webhook-url is needed".to_owned()),
+    };
+    let usable = profile.and_then(|profile| session.tools.webhook_url(&profile).map(|url| (profile, url)));
+    let (profile, webhook_url) = usable.map_err(|why| format!("the profile is not usable: {why}"))?;
     let id = id_of(platform);
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
-    match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
-        Ok(()) => {
-            // The URL is printed with its secrets, because the operator has just entered it.
-            say!("{} is pinned; {}", id.0, webhooks(Ok(webhook_url)));
-            DONE
-        }
-        Err(fault) => failed(&fault.chain()),
-    }
+    session.wait(session.tools.platforms.pin(&session.ctx, pinned))?;
+    // The URL is printed with its secrets, because the operator has just entered it.
+    say!("{} is pinned; {}", id.0, webhooks(Ok(webhook_url)));
+    Ok(())
 }
 
-fn list(session: &Session<'_>) -> Outcome {
-    match session.wait(session.tools.platforms.list(&session.ctx, None, Limit::new(MOST))) {
-        Ok(page) => {
-            for platform in &page.items {
-                let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| without_secrets(&url)));
-                say!("{}  {}", without_secrets(&platform.id.0), webhooks(url));
-            }
-            match page.next {
-                Some(_) => say!("The first {MOST} are shown; there are more."),
-                None => say!("{} pinned.", page.items.len()),
-            }
-            DONE
-        }
-        Err(fault) => failed(&fault.chain()),
+fn list(session: &Session<'_>) -> Result<(), String> {
+    let page = session.wait(session.tools.platforms.list(&session.ctx, None, Limit::new(MOST)))?;
+    for platform in &page.items {
+        let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| without_secrets(&url)));
+        say!("{}  {}", without_secrets(&platform.id.0), webhooks(url));
     }
+    match page.next {
+        Some(_) => say!("The first {MOST} are shown; there are more."),
+        None => say!("{} pinned.", page.items.len()),
+    }
+    Ok(())
 }
 
-fn remove(session: &Session<'_>, platform: Url) -> Outcome {
+fn remove(session: &Session<'_>, platform: Url) -> Result<(), String> {
     let id = id_of(platform);
-    match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
-        Ok(true) => {
-            say!("{} is no longer pinned", id.0);
-            DONE
-        }
-        Ok(false) => failed(&format!("{} is not pinned", id.0)),
-        Err(fault) => failed(&fault.chain()),
+    if !session.wait(session.tools.platforms.remove(&session.ctx, &id))? {
+        return Err(format!("{} is not pinned", id.0));
     }
+    say!("{} is no longer pinned", id.0);
+    Ok(())
 }
 
 /// The id of the platform: the address of its profile without a fragment. Requests are identified in the same way.

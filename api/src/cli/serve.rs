@@ -1,10 +1,11 @@
 //! `tuckshop serve`: starts the shop and serves it until a signal stops it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::{Failure, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::{Endpoint, OutboxStore};
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
@@ -15,8 +16,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::csv;
 use crate::log::LostLines;
-use crate::runtime::limits;
-use crate::runtime::{IgnoredSignals, listen_for_ignored_signals, listen_for_stop_signals};
+use crate::runtime::{Signals, limits};
 use crate::server::{self, Ending, Listeners};
 
 /// The longest the import of the demo catalogue may take.
@@ -34,8 +34,8 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // The signals are registered first, so that no signal is missed.
-    let (mut first, mut second) = (listen_for_stop_signals()?, listen_for_stop_signals()?);
-    let ignored = listen_for_ignored_signals()?;
+    let (mut first, mut second) = (Signals::to_stop()?, Signals::to_stop()?);
+    let ignored = Signals::to_ignore()?;
     limits::raise_open_files(config, log);
     // The addresses are bound before the database is opened, so that a start that fails here has changed nothing.
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
@@ -83,7 +83,7 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
 }
 
 /// Logs each ignored signal. Never returns.
-async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
+async fn log_ignored(mut signals: Signals, log: &Logger) -> Infallible {
     loop {
         let signal = signals.next().await;
         info!(log, "signal ignored: settings are read at start only"; "op" => "signal.ignore", "signal" => signal);
@@ -92,7 +92,7 @@ async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
 
 /// Warns of email messages in the outbox that wait until a relay is configured.
 async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
-    let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint("mail".to_owned()));
+    let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint::mail_relay());
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
     match outbox.endpoint(&ctx, mail).await {
         Ok(known) => {
@@ -108,11 +108,12 @@ async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
 
 /// Imports the demo catalogue into an empty database.
 async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
+    let failed = |cause: &(dyn Error + 'static)| StartError::caused("the demo catalogue could not be imported", cause);
     let importer = app::importer(config, log, runtime.handle())?;
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
-    while importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
-        let batch = csv::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
+    while importer.is_empty(&ctx).await.map_err(|fault| failed(&fault))? {
+        let batch = csv::demo(config.shop.currency).map_err(|error| failed(&error))?;
         let rows = batch.rows();
         match importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await {
             Ok(_) => {
@@ -122,7 +123,10 @@ async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime)
             // Another instance imports at this moment, so the loop looks again. The deadline of the context ends the
             // loop.
             Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
-            Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
+            Err(Failure::Fault(fault)) => return Err(failed(&fault)),
+            Err(Failure::Refused(refusal)) => {
+                return Err(failed(&Fault::internal("import.demo", format!("{refusal:?}"))));
+            }
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
+use domain::fault::Fault;
 use slog::Logger;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,8 @@ impl<'r> Session<'r> {
         Ok(Self { tools, ctx, runtime })
     }
 
-    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
+    /// Runs one call of the tools to its end. The error is the fault with its causes.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, String> {
+        self.runtime.block_on(work).map_err(|fault| fault.chain())
     }
 }

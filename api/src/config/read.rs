@@ -162,17 +162,21 @@ pub(super) fn section<S: Section + Default + DeserializeOwned + Validate>(
     section
 }
 
-/// The expected form of a value, taken from serde's text. The text itself would repeat the rejected value.
+/// The expected form of a value, taken from the text of serde or envy. The text itself would repeat the rejected value.
+/// Only the part before or after the value is searched, because the value may contain any word.
 fn expected(error: &str) -> String {
-    let form = match error {
-        _ if error.contains("too large") || error.contains("too small") => "a whole number within reason",
-        _ if error.contains("digit") || error.contains("integer") => "a whole number",
-        _ if error.contains("`true` or `false`") => "true or false",
-        // The text is split at the last `expected`, because the rejected value before it may contain the same word.
-        _ => match error.rsplit_once("expected ") {
-            Some((_, form)) if error.contains("unknown variant") => form,
-            _ => return "cannot be read".to_owned(),
+    let (fault, _) = error.split_once(" while parsing value '").unwrap_or_default();
+    let form = match fault {
+        _ if error.starts_with("unknown variant `") => match error.rsplit_once("expected ") {
+            Some((_, form)) => form,
+            None => return "cannot be read".to_owned(),
         },
+        "number too large to fit in target type" | "number too small to fit in target type" => {
+            "a whole number within reason"
+        }
+        "invalid digit found in string" => "a whole number",
+        "provided string was not `true` or `false`" => "true or false",
+        _ => return "cannot be read".to_owned(),
     };
     format!("must be {form}")
 }

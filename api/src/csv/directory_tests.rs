@@ -11,7 +11,7 @@ fn read_files(files: &[(&str, &[u8])]) -> String {
         fs::write(directory.path().join(name), bytes).expect("written");
     }
     match read_directory(directory.path(), Currency::parse("USD").expect("valid")) {
-        Ok(read) => format!("{:?}", read.files.iter().map(|file| file.file).collect::<Vec<_>>()),
+        Ok(read) => format!("{:?}", read.positions.files().map(|(file, _)| file).collect::<Vec<_>>()),
         Err(error) => error.to_string(),
     }
 }

@@ -3,6 +3,8 @@
 //! One deviation is accepted: in a field that does not begin with a quotation mark, a quotation mark is an ordinary
 //! character.
 
+use std::ops::Range;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     FieldStart,
@@ -14,19 +16,19 @@ enum Place {
 /// Returns the line and the text of the first mistake. `None` if there is no mistake.
 pub(super) fn mistake(bytes: &[u8]) -> Option<(u64, String)> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let header = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.trim_ascii().is_empty())?;
+    // The header is the first line that is not blank.
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let text = bytes.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let start = bytes[..text].iter().rposition(is_break).map_or(0, |end| end + 1);
+    let header = bytes[start..].split(is_break).next()?;
     for (separator, name) in [(b';', "semicolons"), (b'\t', "tabs")] {
         if header.contains(&separator) && !header.contains(&b',') {
-            let line = 1;
-            return Some((
-                line,
-                format!("the columns are separated by {name}: save the file with commas between them"),
-            ));
+            let message = format!("the columns are separated by {name}: save the file with commas between them");
+            return Some((1 + line_ends(bytes, 0..start), message));
         }
     }
     let (mut place, mut line, mut opened) = (Place::FieldStart, 1, 1);
     for (index, byte) in bytes.iter().enumerate() {
-        let ends_line = *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n'));
         place = match (place, byte) {
             (Place::Quoted, b'"') => Place::AfterQuote,
             (Place::Quoted, _) => Place::Quoted,
@@ -45,9 +47,19 @@ pub(super) fn mistake(bytes: &[u8]) -> Option<(u64, String)> {
             }
             (Place::FieldStart | Place::Plain, _) => Place::Plain,
         };
-        line += u64::from(ends_line);
+        line += line_ends(bytes, index..index + 1);
     }
     (place == Place::Quoted).then(|| (opened, "a quotation mark that opens here is not closed".to_owned()))
+}
+
+/// The number of line ends in a range of `bytes`. CRLF ends one line, and so does CR alone.
+pub(super) fn line_ends(bytes: &[u8], range: Range<usize>) -> u64 {
+    let ends_line = |index: &usize| match bytes.get(*index) {
+        Some(b'\n') => true,
+        Some(b'\r') => bytes.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    range.filter(ends_line).map(|_| 1).sum()
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ fn mistake_is_reported_with_its_line() {
         ("a,b\n1,2\n\"1,2\n3,4\n", Some((3, "not closed"))),
         ("a;b\n1;2\n", Some((1, "semicolons"))),
         ("a\tb\n", Some((1, "tabs"))),
+        ("\n \na;b\n1;2\n", Some((3, "semicolons"))),
+        ("\r\n\r\na;b\r\n", Some((3, "semicolons"))),
+        ("\r\r\ta\tb\r", Some((3, "tabs"))),
+        ("\u{feff}\n\ta\n", Some((2, "tabs"))),
+        (" \t\n", None),
     ] {
         let found = mistake(text.as_bytes());
         let shown = found.as_ref().map(|(line, message)| (*line, message.as_str()));

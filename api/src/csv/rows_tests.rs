@@ -7,7 +7,7 @@ use super::*;
 fn first<T, const N: usize>(table: &Table<T, N>, text: &str) -> Result<T, String> {
     let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
     let rows = table.read(text.as_bytes(), &mut reading);
-    rows.values.into_iter().next().ok_or(reading.problems.to_string())
+    rows.into_iter().next().ok_or(reading.problems.to_string())
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn addresses_are_told_apart_by_customer_and_id() {
                     home,ada,,,,,US\nhome,tom,1 High St,,,,GB\nhome,ada,,,,,US\nwork,ada,,,,,\n";
     let rows = ADDRESSES.read(text.as_bytes(), &mut reading);
     let street = |row: &ImportedAddress| row.address.street.clone();
-    assert_eq!(rows.values.iter().map(street).collect::<Vec<_>>(), [None, Some("1 High St".to_owned())]);
+    assert_eq!(rows.iter().map(street).collect::<Vec<_>>(), [None, Some("1 High St".to_owned())]);
     let expected = "addresses.csv:4: id: is the same as in line 2\n\
                         addresses.csv:5: country: must be a country of ISO 3166-1, such as US, not \"\"";
     assert_eq!(reading.problems.to_string(), expected);

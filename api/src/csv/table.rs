@@ -7,10 +7,10 @@ use std::collections::hash_map::Entry;
 use csv::{ByteRecord, Position, ReaderBuilder, StringRecord};
 use domain::money::Currency;
 
-use super::MAX_ROWS;
 use super::field::{BadField, Field, quoted};
 use super::grammar;
 use super::problem::{Problem, Problems};
+use super::{MAX_ROWS, Positions};
 
 /// The description of a file: its columns, and how a row is read.
 pub(super) struct Table<T: 'static, const N: usize> {
@@ -35,28 +35,17 @@ pub(super) struct Unique<T: 'static> {
     pub of: fn(&T) -> String,
 }
 
-/// The valid rows of a file, and the line number of each.
-pub(super) struct Rows<T> {
-    pub values: Vec<T>,
-    pub lines: Vec<u64>,
-}
-
-impl<T> Rows<T> {
-    pub fn none() -> Self {
-        Self { values: Vec::new(), lines: Vec::new() }
-    }
-}
-
 /// The state of one import, over all files.
 pub(super) struct Reading {
     pub currency: Currency,
     pub rows_left: usize,
     pub problems: Problems,
+    pub positions: Positions,
 }
 
 impl Reading {
     pub fn new(currency: Currency) -> Self {
-        Self { currency, rows_left: MAX_ROWS, problems: Problems::default() }
+        Self { currency, rows_left: MAX_ROWS, problems: Problems::default(), positions: Positions::default() }
     }
 }
 
@@ -68,9 +57,9 @@ struct Header<const N: usize> {
 }
 
 impl<T, const N: usize> Table<T, N> {
-    /// Reads the file. Returns the valid rows, and adds the problems of the others to `reading`.
-    pub fn read(&self, bytes: &[u8], reading: &mut Reading) -> Rows<T> {
-        let mut rows = Rows::none();
+    /// Reads the file. Returns the valid rows, and adds their positions and the problems of the others to `reading`.
+    pub fn read(&self, bytes: &[u8], reading: &mut Reading) -> Vec<T> {
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
         if let Some((line, message)) = grammar::mistake(bytes) {
             self.report(reading, line, BadField::row(message));
             return rows;
@@ -101,12 +90,13 @@ impl<T, const N: usize> Table<T, N> {
                 Ok(value) => match self.duplicate(&mut first_lines, &value, line) {
                     Some(bad) => self.report(reading, line, bad),
                     None => {
-                        rows.values.push(value);
-                        rows.lines.push(line);
+                        rows.push(value);
+                        lines.push(line);
                     }
                 },
             }
         }
+        reading.positions.0.insert(self.file, lines);
         rows
     }
 
@@ -207,13 +197,7 @@ impl Lines<'_> {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let end = start + breaks;
-        let passed = self.bytes.get(self.position..end).unwrap_or_default();
-        // CRLF ends one line, and so does CR alone.
-        let is_end = |index: usize, byte: u8| {
-            byte == b'\n' || (byte == b'\r' && self.bytes.get(self.position + index + 1) != Some(&b'\n'))
-        };
-        let ends = passed.iter().enumerate().filter(|(index, byte)| is_end(*index, **byte)).count();
-        self.line += u64::try_from(ends).unwrap_or(u64::MAX);
+        self.line += grammar::line_ends(self.bytes, self.position..end);
         self.position = end;
         self.line
     }

@@ -39,8 +39,7 @@ fn refusal_of_the_shop_is_reported_by_line() {
     ]);
     let Ok(read) = read else { panic!("both are good") };
     assert_eq!((read.batch.rows(), read.batch.stock.len(), read.batch.addresses.len()), (3, 2, 1));
-    let rows = |file, rows| FileRows { file, rows };
-    assert_eq!(read.files, [rows("addresses.csv", 1), rows("inventory.csv", 2)]);
+    assert_eq!(read.positions.files().collect::<Vec<_>>(), [("addresses.csv", 1), ("inventory.csv", 2)]);
     for (refused, shown) in [
         (ImportRefusal::UnknownProduct(1), "inventory.csv:4: product_id: names a product that is neither "),
         (ImportRefusal::UnknownCustomer(0), "addresses.csv:4: customer_id: names a customer who is neither "),

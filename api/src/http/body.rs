@@ -23,9 +23,6 @@ pub struct BodyLimits {
 /// The bytes of a JSON body.
 pub struct Body(pub Bytes);
 
-/// The bytes of a form that a browser sends.
-pub struct Form(pub Bytes);
-
 impl FromRequest for Body {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
@@ -35,17 +32,8 @@ impl FromRequest for Body {
     }
 }
 
-impl FromRequest for Form {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        read(req, payload, "application/x-www-form-urlencoded").map_ok(Self).boxed_local()
-    }
-}
-
 /// Reads a body of the given content type. An empty body needs no content type.
-fn read(
+pub(super) fn read(
     req: &HttpRequest,
     payload: &mut Payload,
     content_type: &'static str,

@@ -12,7 +12,7 @@ mod scope;
 pub mod validation;
 mod write;
 
-pub use body::{Body, BodyLimits, Form};
+pub use body::{Body, BodyLimits};
 pub use field::Field;
 pub use html::html;
 pub use json::{ObjectOnly, document, json, typed};

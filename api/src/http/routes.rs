@@ -133,8 +133,8 @@ impl<A, W: WriteArgument> WriteArguments for (A, W) {}
 impl<A, B, W: WriteArgument> WriteArguments for (A, B, W) {}
 impl<A, B, C, W: WriteArgument> WriteArguments for (A, B, C, W) {}
 
-/// The path pattern that the router matched for a request. It is remembered here, because the library's look-up would
-/// match all patterns a second time.
+/// The path pattern that the router matched for a request. The access line needs this copy if the client disconnects or
+/// the handler panics. The request is lost then: the router must own it, so the middleware can keep no reference.
 #[derive(Clone, Default)]
 pub struct MatchedRoute(Rc<Cell<Option<&'static str>>>);
 

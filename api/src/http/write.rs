@@ -19,8 +19,9 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::body::read;
 use super::page::url_encoded;
-use super::{Body, Field, Form, Problem, fault_problem};
+use super::{Body, Field, Problem, fault_problem};
 use crate::runtime::Commands;
 
 /// The caller of a request, as an extractor: a request without a valid caller is a problem.
@@ -170,7 +171,7 @@ impl<A: Authenticated> FromRequest for KeyedForm<A> {
         let (req, mut payload) = (req.clone(), Payload::take(payload));
         Box::pin(async move {
             let caller = A::extract(&req).await?;
-            let body = Form::from_request(&req, &mut payload).await?.0;
+            let body = read(&req, &mut payload, "application/x-www-form-urlencoded").await?;
             let FormKey { idempotency_key } = form(&body)?;
             let key = Key::parse(&idempotency_key).ok_or_else(invalid_key)?;
             Ok(Self(KeyedWrite { caller, key, fingerprint: fingerprint(req.method(), req.path(), &body), body }))
@@ -268,13 +269,12 @@ pub fn mark_replayed(response: &mut HttpResponse, replayed: bool) {
 
 /// The response to a refused idempotency key.
 pub fn key_refused(refusal: KeyRefusal) -> Problem {
-    let conflict = |code, content| Problem::new(StatusCode::CONFLICT, code, content);
     match refusal {
         KeyRefusal::Reused => {
-            conflict("idempotency_key_reused", "The idempotency key was used before for another request")
+            Problem::conflict("idempotency_key_reused", "The idempotency key was used before for another request")
         }
         KeyRefusal::InProgress => {
-            conflict("idempotency_in_progress", "The first request with this idempotency key is in progress")
+            Problem::conflict("idempotency_in_progress", "The first request with this idempotency key is in progress")
                 .retry_after(1)
         }
         KeyRefusal::Unavailable => Problem::new(

@@ -9,7 +9,5 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{
-    IgnoredSignals, Shutdown, listen_for_ignored_signals, listen_for_stop_signals, refuse_connections, settle,
-};
+pub use shutdown::{Shutdown, Signals, refuse_connections, settle};
 pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

@@ -1,15 +1,18 @@
 //! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs`
 //! runs the steps in order; `docs/ARCHITECTURE.md` describes them.
 
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 /// Whether the shutdown has begun. All parts that behave differently during the shutdown share this flag.
@@ -26,72 +29,62 @@ impl Shutdown {
     }
 }
 
-/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means
-/// that the terminal was closed.
-pub struct StopSignal {
-    term: Signal,
-    int: Signal,
-    hup: Option<Signal>,
+/// The signals of one kind, each with its name.
+pub struct Signals(Vec<(&'static str, Signal)>);
+
+impl Signals {
+    /// Listens for the signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal.
+    /// SIGHUP then means that the terminal was closed.
+    pub fn to_stop() -> io::Result<Self> {
+        let hangup = has_terminal().then_some(HANGUP);
+        Self::listen(
+            [("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())].into_iter().chain(hangup),
+        )
+    }
+
+    /// Listens for the ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without
+    /// a terminal. Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored
+    /// without a log line, because the write that exceeds the file size limit fails, and that failure is reported.
+    pub fn to_ignore() -> io::Result<Self> {
+        // After this registration the signal never has its default effect again.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+        let hangup = (!has_terminal()).then_some(HANGUP);
+        let user = [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())];
+        Self::listen(user.into_iter().chain(hangup))
+    }
+
+    fn listen(kinds: impl Iterator<Item = (&'static str, SignalKind)>) -> io::Result<Self> {
+        kinds.map(|(name, kind)| Ok((name, signal(kind)?))).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Waits for the next signal and returns its name.
+    pub async fn next(&mut self) -> &'static str {
+        poll_fn(|cx| {
+            let mut signals = self.0.iter_mut();
+            let received = signals.find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
+            received.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
 }
 
-pub fn listen_for_stop_signals() -> io::Result<StopSignal> {
-    let hup = if has_terminal() { Some(signal(SignalKind::hangup())?) } else { None };
-    Ok(StopSignal { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup })
-}
+const HANGUP: (&str, SignalKind) = ("SIGHUP", SignalKind::hangup());
 
 fn has_terminal() -> bool {
     io::stderr().is_terminal()
-}
-
-impl StopSignal {
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-            _ = received(&mut self.hup) => "SIGHUP",
-        }
-    }
-}
-
-/// The ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
-/// Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored without a log
-/// line, because the write that exceeds the file size limit fails, and that failure is reported.
-pub struct IgnoredSignals {
-    hup: Option<Signal>,
-    usr1: Signal,
-    usr2: Signal,
-}
-
-pub fn listen_for_ignored_signals() -> io::Result<IgnoredSignals> {
-    let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
-    // After this registration the signal never has its default effect again.
-    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
-    Ok(IgnoredSignals { hup, usr1: signal(SignalKind::user_defined1())?, usr2: signal(SignalKind::user_defined2())? })
-}
-
-impl IgnoredSignals {
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = received(&mut self.hup) => "SIGHUP",
-            _ = self.usr1.recv() => "SIGUSR1",
-            _ = self.usr2.recv() => "SIGUSR2",
-        }
-    }
-}
-
-async fn received(signal: &mut Option<Signal>) -> Option<()> {
-    match signal {
-        Some(signal) => signal.recv().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The most late connections that are refused at the same time. Further ones wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
 /// The longest one refusal may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The result of one refusal. Nothing reads it: a client that is gone needs no answer.
+type Refusal = Result<io::Result<()>, Elapsed>;
+/// The wait after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// The most accepts in a row that may fail while the queue is emptied. The refusals in progress end in this time, and
+/// release their file descriptors.
+const MAX_ACCEPT_FAILURES: u32 = 150;
 /// The number and length of the pauses of [`settle`].
 const SETTLE_PAUSES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
@@ -126,14 +119,16 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     loop {
         tokio::select! {
             biased;
+            () = done.cancelled() => break,
             Some(_) = refusals.join_next() => {}
-            accepted = listener.accept(), if refusals.len() < MAX_REFUSALS => {
-                if let Ok((stream, _)) = accepted {
+            accepted = listener.accept(), if refusals.len() < MAX_REFUSALS => match accepted {
+                Ok((stream, _)) => {
                     refused += 1;
                     refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
                 }
+                // The error may last, as it does while the process has no free file descriptor.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
-            () = done.cancelled() => break,
         }
     }
     // The runtime learns of new connections late, so the queue is read from the socket without the runtime.
@@ -141,15 +136,37 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     // If this fails, a connection that arrives between the last accept and the close is reset.
     let _ = drop_new_connections(&listener);
     settle().await;
-    while let Ok((stream, _)) = listener.accept() {
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream)?;
-        refused += 1;
-        refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
-    }
+    let emptied = refuse_waiting(|| Ok(listener.accept()?.0), &mut refusals).await;
     drop(listener);
     while refusals.join_next().await.is_some() {}
-    Ok(refused)
+    Ok(refused + emptied?)
+}
+
+/// Refuses every connection that `accept` returns, until it returns `WouldBlock`. Returns the number of these
+/// connections. An error ends the function only if it lasts.
+async fn refuse_waiting(
+    mut accept: impl FnMut() -> io::Result<std::net::TcpStream>,
+    refusals: &mut JoinSet<Refusal>,
+) -> io::Result<u64> {
+    let (mut refused, mut failures) = (0, 0);
+    loop {
+        let accepted = accept().and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        });
+        match accepted {
+            Ok(stream) => {
+                (refused, failures) = (refused + 1, 0);
+                refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(refused),
+            Err(_) if failures < MAX_ACCEPT_FAILURES => {
+                failures += 1;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes the kernel drop new connection attempts. The client retries after 1 s and is then refused, because the socket

@@ -50,3 +50,47 @@ fn refusal_has_the_content_length_that_it_states() {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
 }
+
+/// Accepting on a socket that does not listen always fails. The paused clock advances only while every task waits, so
+/// this test would not end if the accept were repeated without a pause.
+#[tokio::test(start_paused = true)]
+async fn accept_error_that_lasts_is_repeated_after_a_pause_and_reported() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let done = CancellationToken::new();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        done.cancel();
+    };
+    let (refused, ()) = tokio::join!(refuse_connections(socket.into(), done.clone()), stop);
+    assert_eq!(refused.expect_err("the error lasts").kind(), io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn connection_behind_a_failed_accept_is_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut clients: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(address).expect("a connection")).collect();
+    let error = |error: rustix::io::Errno| io::Error::from_raw_os_error(error.raw_os_error());
+    let mut results = vec![
+        Err(error(rustix::io::Errno::MFILE)),
+        Ok(listener.accept().expect("a connection").0),
+        Err(error(rustix::io::Errno::CONNABORTED)),
+        Err(error(rustix::io::Errno::MFILE)),
+        Ok(listener.accept().expect("a connection").0),
+        Err(io::ErrorKind::WouldBlock.into()),
+    ]
+    .into_iter();
+    let mut refusals = JoinSet::new();
+    let refused = refuse_waiting(|| results.next().expect("a result"), &mut refusals).await;
+    assert_eq!(refused.expect("every connection was refused"), 2);
+    for client in &mut clients {
+        std::io::Write::write_all(client, b"GET / HTTP/1.1\r\n\r\n").expect("sent");
+        client.shutdown(std::net::Shutdown::Write).expect("sent");
+    }
+    while refusals.join_next().await.is_some() {}
+    for client in &mut clients {
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(client, &mut answer).expect("an answer");
+        assert_eq!(answer, REFUSAL);
+    }
+}

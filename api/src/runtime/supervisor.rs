@@ -126,7 +126,8 @@ impl Supervisor {
         supervisor
     }
 
-    /// Requests a pass of the task `name` now. Several wakes during one pass cause only one more pass.
+    /// Requests a pass of the task `name` now. Several wakes during one pass cause only one more pass. A task that is
+    /// not configured is left out, so callers take the name from the constant that the task itself uses.
     pub fn wake(&self, name: &str) {
         if let Some(task) = self.tasks.get(name) {
             task.wake.notify_one();

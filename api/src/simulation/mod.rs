@@ -17,6 +17,7 @@ use domain::order::{
     Order, OrderChange, OrderChangeKind, OrderChangeRefusal, OrderId, OrderRefusal, OrderStore, Shipment,
 };
 use domain::outbox::Channel;
+use domain::payment::PaymentCapture;
 use domain::secret::Secret;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -154,7 +155,7 @@ async fn append(
     match simulation.orders.append(ctx, id, changes, simulation.clock.now()).await {
         Ok(order) => {
             simulation.supervisor.wake(Channel::Webhook.task());
-            simulation.supervisor.wake("payment_capture");
+            simulation.supervisor.wake(PaymentCapture::TASK);
             answer(simulation, &order)
         }
         Err(Failure::Fault(fault)) => Err(fault_problem(ctx, &fault)),

@@ -111,6 +111,16 @@ fn unreadable_values_are_reported_with_the_expected_form() {
         ("TUCKSHOP_SIMULATION_ENABLED", "yes", "must be true or false."),
         ("TUCKSHOP_MAIL_TLS", "ssl", "must be one of `implicit`, `starttls`, `none`."),
         ("TUCKSHOP_PAYMENT_CAPTURE", "later", "must be `automatic` or `manual`."),
+        // The words of an expected form have no meaning in a value.
+        ("TUCKSHOP_MAIL_TLS", "integer", "must be one of `implicit`, `starttls`, `none`."),
+        ("TUCKSHOP_MAIL_TLS", "a digit, expected `true` or `false`", "must be one of `implicit`, `starttls`, `none`."),
+        ("TUCKSHOP_LOG_LEVEL", "too large while parsing value '1'", "must be one of `trace`, `debug`"),
+        ("TUCKSHOP_SIMULATION_ENABLED", "integer", "must be true or false."),
+        ("TUCKSHOP_MAIL_PORT", "`true` or `false`", "must be a whole number."),
+        ("TUCKSHOP_MAIL_PORT", "too large", "must be a whole number."),
+        ("TUCKSHOP_MAIL_PORT", "unknown variant `x`, expected `y`", "must be a whole number."),
+        ("TUCKSHOP_SHOP_CURRENCY", "integer", "cannot be read. The ISO 4217 code"),
+        ("TUCKSHOP_HTTP_TRUSTED_PROXIES", "digit", "cannot be read. "),
     ] {
         let finished = tuckshop(&["config"], &[(name, value)]);
         assert_eq!(finished.code, 2, "{}", finished.err);

@@ -12,7 +12,8 @@ pub struct Message {
 }
 
 /// The severity of a message. Each severity except `Warning` is an error that blocks the completion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Severity {
     /// The platform can fix the problem with an update.
     Recoverable,

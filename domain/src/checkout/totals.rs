@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::money::Amount;
 
 /// The kind of a total. Discounts are negative; all other kinds are zero or positive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum TotalKind {
     Subtotal,
     ItemsDiscount,

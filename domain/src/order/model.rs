@@ -126,7 +126,8 @@ impl OrderLine {
 }
 
 /// The shipping status of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum LineStatus {
     Processing,
     Partial,
@@ -233,7 +234,8 @@ pub struct Adjustment {
 }
 
 /// The progress of an adjustment. A failed adjustment changes no units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AdjustmentStatus {
     Pending,
     Completed,

@@ -92,7 +92,7 @@ impl Content {
         match self {
             Self::Webhook { platform, .. } => Endpoint(format!("webhook:{}", platform.0)),
             // All email messages go through the one relay of the shop.
-            Self::Mail(_) => Endpoint("mail".to_owned()),
+            Self::Mail(_) => Endpoint::mail_relay(),
         }
     }
 }
@@ -120,6 +120,13 @@ impl Channel {
 #[derive(Clone, Debug, Display, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[display("{}", without_secrets(_0))]
 pub struct Endpoint(pub String);
+
+impl Endpoint {
+    /// The endpoint of every email message.
+    pub fn mail_relay() -> Self {
+        Self("mail".to_owned())
+    }
+}
 
 /// Removes secrets from an address, for logs and lists: removes the user name and the password, and replaces the query
 /// by a hash, because the query may contain a secret. The hash distinguishes addresses that differ only in the query.

@@ -104,9 +104,14 @@ impl PaymentCapture {
     }
 }
 
+impl PaymentCapture {
+    /// The name of the task, by which others wake it.
+    pub const TASK: &str = "payment_capture";
+}
+
 impl BackgroundTask for PaymentCapture {
     fn name(&self) -> &'static str {
-        "payment_capture"
+        Self::TASK
     }
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {

@@ -138,9 +138,14 @@ impl PaymentReconciler {
     }
 }
 
+impl PaymentReconciler {
+    /// The name of the task, by which others wake it.
+    pub const TASK: &str = "payment_reconciler";
+}
+
 impl BackgroundTask for PaymentReconciler {
     fn name(&self) -> &'static str {
-        "payment_reconciler"
+        Self::TASK
     }
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {

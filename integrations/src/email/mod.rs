@@ -107,12 +107,7 @@ impl Sender for EmailSender {
         };
         Box::pin(async move {
             let email = email.map_err(|reason| SendError { reason: reason.to_owned(), finality: Finality::Refused })?;
-            let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &email));
-            tokio::select! {
-                biased;
-                () = ctx.cancellation().cancelled() => Err(SendError::local("cancelled")),
-                sent = sent => sent.unwrap_or_else(|_| Err(SendError::again("timeout"))).map(|()| Receipt::Accepted),
-            }
+            this.relay.send(&ctx, &email).await.map(|()| Receipt::Accepted)
         })
     }
 }

@@ -17,7 +17,8 @@ use super::message::Composed;
 use super::stream::{self, ResponseTooLong};
 use super::{EmailConfig, EmailTls};
 
-/// The longest time to connect to one address of the relay. The deadline of the call limits the time for all addresses.
+/// The longest time to connect to one address of the relay. The deadline of the context limits the time for all
+/// addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time for QUIT. The response to QUIT does not matter, because the relay has already accepted or refused
 /// the message.
@@ -35,7 +36,7 @@ pub(super) struct Relay {
 
 /// The stages of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 enum Stage {
     Connect,
     StartTls,
@@ -57,21 +58,26 @@ impl Relay {
         Self { host, port: config.port, tls, is_implicit, credentials, name: ClientId::Domain(name) }
     }
 
-    /// Sends the message in a new session. `Ok` means that the relay has accepted the message. The caller sets the
-    /// deadline.
+    /// Sends the message in a new session, which ends at the deadline or the cancellation of the context. `Ok` means
+    /// that the relay has accepted the message. Nothing that happens after the relay's response to the message changes
+    /// the outcome.
     pub(super) async fn send(&self, ctx: &RequestContext, email: &Composed) -> Result<(), SendError> {
         let reported = |(stage, error): (Stage, SessionError)| {
             if stage.needs_operator(&error) {
                 error!(ctx.log(), "mail relay refused the shop: check the mail settings";
                     "op" => "mail.send", "host" => &self.host, "error_code" => "mail_relay_refuses",
-                    "stage" => stage.as_str(), "status" => error.status());
+                    "stage" => stage.into_str(), "status" => error.status());
             }
             failure(stage, &error)
         };
-        let mut connection = self.connect().await.map_err(reported)?;
-        let outcome = transmit(&mut connection, email).await;
+        let session = async {
+            let mut connection = self.connect().await?;
+            let outcome = transmit(&mut connection, email).await;
+            Ok((connection, outcome))
+        };
+        let (mut connection, outcome) = within(ctx, session).await?.map_err(reported)?;
         if outcome.as_ref().map_or_else(|(_, error)| error.status().is_some(), |()| true) {
-            let _ = tokio::time::timeout(QUIT_TIMEOUT, connection.quit()).await;
+            let _ = within(ctx, tokio::time::timeout(QUIT_TIMEOUT, connection.quit())).await;
         }
         outcome.map_err(reported)
     }
@@ -93,6 +99,15 @@ impl Relay {
             connection.auth(MECHANISMS, credentials).await.map_err(|error| (Stage::Login, error.into()))?;
         }
         Ok(connection)
+    }
+}
+
+/// Ends `work` at the deadline or the cancellation of the context. A result that is ready at that moment counts.
+async fn within<T>(ctx: &RequestContext, work: impl Future<Output = T>) -> Result<T, SendError> {
+    tokio::select! {
+        biased;
+        done = tokio::time::timeout(ctx.deadline().remaining(), work) => done.map_err(|_| SendError::again("timeout")),
+        () = ctx.cancellation().cancelled() => Err(SendError::local("cancelled")),
     }
 }
 
@@ -133,10 +148,6 @@ impl SessionError {
 }
 
 impl Stage {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-
     /// Whether the operator must correct the configuration, because the relay would refuse every message. That is the
     /// case if the relay refuses permanently before the recipient is named. It is also the case after 530 and 535,
     /// which ask for a login (RFC 4954, section 6).
@@ -152,7 +163,7 @@ impl Stage {
 fn failure(stage: Stage, error: &SessionError) -> SendError {
     let is_refused = error.is_permanent() && !stage.needs_operator(error);
     let finality = if is_refused { Finality::Refused } else { Finality::Again { after: None } };
-    SendError { reason: format!("{}: {}", stage.as_str(), cause(error)), finality }
+    SendError { reason: format!("{}: {}", stage.into_str(), cause(error)), finality }
 }
 
 /// Describes the cause in one or two words. The text of the relay may contain the buyer's address, so only the codes in
@@ -206,3 +217,7 @@ fn is_enhanced_status(word: &str) -> bool {
     let is_number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     parts.len() == 3 && parts.iter().all(is_number)
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

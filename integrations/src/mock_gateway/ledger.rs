@@ -44,21 +44,15 @@ pub struct LedgerEntry {
     pub reason: Option<String>,
 }
 
+/// What happened to a payment. The log has the same words as the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum EntryKind {
     Opened,
     Charged,
     Declined,
     Cancelled,
-}
-
-impl EntryKind {
-    /// The word in the file and in the log.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
 impl LedgerEntry {

@@ -280,7 +280,7 @@ async fn call(
     ctx.timings().gateway.add(watch);
     match &answer {
         Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
-            "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),
+            "gateway_state" => payment.entry.into_str(), "elapsed_us" => watch.elapsed_us()),
         Err(fault) => debug!(ctx.log(), "gateway did not respond"; "op" => operation,
             "fault" => fault.kind().into_str(), "elapsed_us" => watch.elapsed_us()),
     }

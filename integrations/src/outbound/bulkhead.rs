@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::context::{RequestContext, Stopwatch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::budget::TpsBudget;
 
 use super::error::Reason;
 
@@ -81,7 +81,8 @@ pub(super) struct Bulkhead {
     /// One permit for each running call.
     permits: Arc<Semaphore>,
     used: Mutex<Stopwatch>,
-    retries: TpsBudget,
+    /// The retry budget. Each call deposits a share of a retry, and each retry withdraws one.
+    pub(super) retries: TpsBudget,
 }
 
 /// The permit of a running call. Dropping this value releases the permit.
@@ -118,16 +119,6 @@ impl Bulkhead {
             },
             () = ctx.cancellation().cancelled() => Err(Reason::Cancelled),
         }
-    }
-
-    /// Counts a call, which adds to the retry budget.
-    pub(super) fn count_call(&self) {
-        self.retries.deposit();
-    }
-
-    /// Takes one retry from the budget. Returns `false` if the budget is used up.
-    pub(super) fn take_retry(&self) -> bool {
-        self.retries.withdraw()
     }
 
     fn idle_for(&self) -> Duration {

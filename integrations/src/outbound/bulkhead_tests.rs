@@ -1,14 +1,16 @@
 //! Tests of `bulkhead.rs`.
 
+use tower::retry::budget::Budget;
+
 use super::*;
 
 #[tokio::test]
 async fn five_calls_earn_one_retry_for_one_period() {
     let limits = BulkheadLimits { retries_per_second: 0, ..BulkheadLimits::default() };
     let bulkhead = Bulkhead::new(limits, 1);
-    let spent = || (0..1000).take_while(|_| bulkhead.take_retry()).count();
+    let spent = || (0..1000).take_while(|_| bulkhead.retries.withdraw()).count();
     assert_eq!(spent(), 0);
-    (0..14).for_each(|_| bulkhead.count_call());
+    (0..14).for_each(|_| bulkhead.retries.deposit());
     assert_eq!(spent(), 2);
 }
 

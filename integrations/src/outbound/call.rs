@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::secret::Secret;
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::guard::Destination;
@@ -24,12 +25,6 @@ pub struct Call {
     pub(super) is_readable: fn(&[u8]) -> bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    Get,
-    Post,
-}
-
 /// How long a call may take, and how much of the response is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -38,7 +33,10 @@ pub struct Limits {
     pub total: Duration,
     /// The longest time for one attempt: connection, request, headers and the whole body.
     pub attempt: Duration,
-    pub body: BodyLimit,
+    /// The most bytes of the body that are read.
+    pub body_bytes: usize,
+    /// Whether a call fails if its body is longer, broken or late. Otherwise reading ends without an error.
+    pub body_is_needed: bool,
 }
 
 impl Limits {
@@ -46,29 +44,23 @@ impl Limits {
     pub const PAYMENT: Self = Self {
         total: Duration::from_secs(15),
         attempt: Duration::from_secs(4),
-        body: BodyLimit::Whole { bytes: 256 * 1024 },
+        body_bytes: 256 * 1024,
+        body_is_needed: true,
     };
     /// The limits of a call that delivers a webhook. Only the status of the response is used.
     pub const WEBHOOK: Self = Self {
         total: Duration::from_secs(15),
         attempt: Duration::from_secs(15),
-        body: BodyLimit::StatusOnly { bytes: 16 * 1024 },
+        body_bytes: 16 * 1024,
+        body_is_needed: false,
     };
     /// The limits of a call that fetches the profile of a platform.
     pub const PROFILE: Self = Self {
         total: Duration::from_secs(5),
         attempt: Duration::from_secs(5),
-        body: BodyLimit::Whole { bytes: 256 * 1024 },
+        body_bytes: 256 * 1024,
+        body_is_needed: true,
     };
-}
-
-/// How many bytes of a response body are read, and what happens if the body is longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyLimit {
-    /// The body is needed. If it is longer, broken or late, the call fails.
-    Whole { bytes: usize },
-    /// The body is not needed. If it is longer, broken or late, reading ends without an error.
-    StatusOnly { bytes: usize },
 }
 
 /// Whether a call may be repeated.
@@ -92,7 +84,7 @@ impl Call {
     pub fn get(operation: &'static str, to: Destination, limits: Limits) -> Self {
         Self {
             operation,
-            method: Method::Get,
+            method: Method::GET,
             to,
             headers: Some(HeaderMap::new()),
             body: Bytes::new(),
@@ -105,7 +97,7 @@ impl Call {
 
     /// Creates a POST request. It is not repeated, unless [`Call::repeat`] allows it.
     pub fn post(operation: &'static str, to: Destination, limits: Limits) -> Self {
-        Self { method: Method::Post, repeat: Repeat::Never, ..Self::get(operation, to, limits) }
+        Self { method: Method::POST, repeat: Repeat::Never, ..Self::get(operation, to, limits) }
     }
 
     #[must_use]

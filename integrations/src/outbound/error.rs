@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use domain::fault::{Fault, FaultKind, chain};
+use domain::fault::{Fault, FaultKind};
 
 use super::guard::Blocked;
 
@@ -16,9 +16,9 @@ pub struct CallError {
     pub(super) source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a call without a response may have done on the other side.
+/// What a call without a response may have done on the other side. The words are stable in logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Effect {
     /// The call had no effect, because it only reads or because no attempt was sent.
     None,
@@ -51,18 +51,11 @@ pub enum Reason {
     Unreadable,
 }
 
-impl Effect {
-    /// The stable word for logs.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
 impl Reason {
     /// The stable word for logs.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Blocked(blocked) => blocked.as_str(),
+            Self::Blocked(blocked) => blocked.into_str(),
             other => other.into(),
         }
     }
@@ -71,11 +64,6 @@ impl Reason {
 impl CallError {
     pub(super) fn without_effect(operation: &'static str, reason: Reason) -> Self {
         Self { operation, effect: Effect::None, reason, source: None }
-    }
-
-    /// The error and its sources on one line, for the log.
-    pub(super) fn chain(&self) -> String {
-        chain(self)
     }
 }
 
@@ -103,7 +91,7 @@ impl From<CallError> for Fault {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer ({}), effect {}", self.reason.as_str(), self.effect.as_str())?;
+        write!(f, "no answer ({}), effect {}", self.reason.as_str(), self.effect.into_str())?;
         match self.reason {
             Reason::Blocked(blocked) => write!(f, ": {blocked}"),
             _ => Ok(()),

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use domain::context::{Deadline, RequestContext};
 use http_body_util::{BodyExt, Full};
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
-use reqwest::{Client, Request, Response};
+use reqwest::{Client, Method, Request, Response};
 
-use super::call::{BodyLimit, Call, Method, Reply};
+use super::call::{Call, Reply};
 use super::error::{CallError, Effect, Reason};
 use super::guard::Blocked;
 
@@ -29,11 +29,8 @@ pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) 
         }
     };
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let (most, is_needed) = match call.limits.body {
-        BodyLimit::Whole { bytes } => (bytes, true),
-        BodyLimit::StatusOnly { bytes } => (bytes, false),
-    };
-    let (body, failure) = read(&in_time, response, most).await;
+    let is_needed = call.limits.body_is_needed;
+    let (body, failure) = read(&in_time, response, call.limits.body_bytes).await;
     if let Some(failure) = failure.filter(|_| is_needed) {
         return Err(no_response(call, true, failure));
     }
@@ -44,11 +41,7 @@ pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) 
 }
 
 fn request(call: &Call, is_sent: &Arc<AtomicBool>) -> Option<Request> {
-    let method = match call.method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
-    };
-    let mut request = Request::new(method, call.to.url().clone());
+    let mut request = Request::new(call.method.clone(), call.to.url().clone());
     let mut headers = call.headers.clone()?;
     // Asks for a response without compression, because nothing here decompresses it.
     headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
@@ -85,7 +78,7 @@ async fn read(in_time: &InTime<'_>, mut response: Response, most: usize) -> (Vec
 }
 
 fn no_response(call: &Call, is_sent: bool, failure: Failure) -> CallError {
-    let effect = if call.method == Method::Post && is_sent { Effect::Unknown } else { Effect::None };
+    let effect = if call.method == Method::POST && is_sent { Effect::Unknown } else { Effect::None };
     CallError { operation: call.operation, effect, reason: failure.reason, source: failure.source }
 }
 
@@ -121,7 +114,7 @@ fn blocked(error: &reqwest::Error) -> Option<Blocked> {
     sources.find_map(|error| error.downcast_ref().copied())
 }
 
-/// Ends a wait at the deadline, or when the caller cancels.
+/// Ends a wait at the deadline, or when the caller cancels. A result that is ready at that moment counts.
 struct InTime<'a> {
     ctx: &'a RequestContext,
     deadline: Deadline,
@@ -131,11 +124,15 @@ impl InTime<'_> {
     async fn wait<T>(&self, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.ctx.cancellation().cancelled() => Err(Failure::of(Reason::Cancelled)),
             answer = tokio::time::timeout_at(self.deadline.instant().into(), work) => match answer {
                 Ok(answer) => answer.map_err(Failure::from_client),
                 Err(_) => Err(Failure::of(Reason::Deadline)),
             },
+            () = self.ctx.cancellation().cancelled() => Err(Failure::of(Reason::Cancelled)),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -132,32 +132,25 @@ impl fmt::Debug for Destination {
 
 pub(super) const LOCALHOST: &str = "localhost";
 
-/// Why a destination may not be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a destination may not be called. The words of strum are stable in logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum Blocked {
     #[error("not a URL, or longer than {MAX_URL_LENGTH} bytes")]
+    #[strum(serialize = "malformed_url")]
     Malformed,
     #[error("the scheme must be https")]
+    #[strum(serialize = "blocked_scheme")]
     Scheme,
     #[error("a URL with a user name or password")]
+    #[strum(serialize = "blocked_userinfo")]
     UserInfo,
     #[error("a host that names no public server")]
+    #[strum(serialize = "blocked_host")]
     Host,
     #[error("{0} is not a public address")]
+    #[strum(serialize = "blocked_address")]
     Address(IpAddr),
-}
-
-impl Blocked {
-    /// The stable word for logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed_url",
-            Self::Scheme => "blocked_scheme",
-            Self::UserInfo => "blocked_userinfo",
-            Self::Host => "blocked_host",
-            Self::Address(_) => "blocked_address",
-        }
-    }
 }
 
 fn parse(text: &str) -> Result<Url, Blocked> {

@@ -33,9 +33,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::context::{RequestContext, Stopwatch};
-use domain::fault::FaultKind;
-use reqwest::Client;
+use domain::fault::{FaultKind, chain};
+use reqwest::{Client, Method};
 use slog::{info, warn};
+use tower::retry::budget::Budget;
 
 use bulkhead::{Bulkhead, Bulkheads};
 use guard::Trust;
@@ -43,7 +44,7 @@ use resolver::CheckedResolver;
 use retry::{MAX_ATTEMPTS, MIN_ATTEMPT};
 
 pub use bulkhead::BulkheadLimits;
-pub use call::{BodyLimit, Call, Limits, Method, Repeat, Reply};
+pub use call::{Call, Limits, Repeat, Reply};
 pub use error::{CallError, Effect, Reason};
 pub use guard::{Blocked, Destination, MAX_URL_LENGTH, UntrustedPolicy};
 pub use resolver::{Lookup, LookupFuture, SystemLookup};
@@ -125,7 +126,7 @@ impl Outbound {
             Ok(bulkhead) => bulkhead,
             Err(reason) => return (Err(CallError::without_effect(call.operation, reason)), 0),
         };
-        bulkhead.count_call();
+        bulkhead.retries.deposit();
         let (mut attempts, mut in_doubt) = (1, false);
         let mut outcome = self.attempt(ctx, call, &bulkhead).await;
         while attempts < MAX_ATTEMPTS && self.backs_off(ctx, call, &bulkhead, attempts, &outcome).await {
@@ -176,7 +177,7 @@ impl Outbound {
         if backoff + MIN_ATTEMPT > ctx.deadline().remaining() {
             return false;
         }
-        if !bulkhead.take_retry() {
+        if !bulkhead.retries.withdraw() {
             warn!(ctx.log(), "retry budget used up"; "op" => call.operation, "host" => call.to.authority(),
                 "outcome" => "retry_budget_exhausted");
             return false;
@@ -193,7 +194,7 @@ impl Outbound {
 /// sends 429 before it does anything.
 fn leaves_doubt(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
     match outcome {
-        Ok(reply) => call.method == Method::Post && reply.status != 429,
+        Ok(reply) => call.method == Method::POST && reply.status != 429,
         Err(error) => error.effect == Effect::Unknown,
     }
 }
@@ -235,6 +236,6 @@ fn report(ctx: &RequestContext, call: &Call, outcome: &Result<Reply, CallError>,
             if reply.status < 500 { info!(log, "outbound call") } else { warn!(log, "outbound call") }
         }
         Err(error) => warn!(log, "outbound call"; "outcome" => error.reason.as_str(),
-            "effect" => error.effect.as_str(), "error" => error.chain()),
+            "effect" => error.effect.into_str(), "error" => chain(error)),
     }
 }

@@ -9,31 +9,21 @@ use crate::outbound::MAX_URL_LENGTH;
 const VERSION: &str = "2026-04-08";
 const ORDER: &str = "dev.ucp.shopping.order";
 
-/// The parts of a profile that matter for webhooks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProfileSummary {
-    /// The protocol version of the platform.
-    pub version: String,
-    /// The URL to which the platform wants webhooks about its orders. `None` if it wants no webhooks.
-    pub webhook_url: Option<Url>,
-}
-
-/// Reads a profile. The error names the first member that is missing or wrong. The error contains no text of the
-/// profile.
-pub fn validate_profile(document: &str) -> Result<ProfileSummary, String> {
+/// Checks a profile and returns the URL to which the platform wants webhooks about its orders. `None` if it wants no
+/// webhooks. The error names the first member that is missing or wrong. The error contains no text of the profile.
+pub fn validate_profile(document: &str) -> Result<Option<Url>, String> {
     let document: Value = serde_json::from_str(document).map_err(|error| {
         format!("not JSON: line {}, column {}", error.line(), error.column()) //
     })?;
     let document = document.as_object().ok_or("the profile is not an object")?;
     let ucp = object(document, "ucp", "ucp")?;
-    let version = version(ucp, "ucp.version")?;
+    version(ucp, "ucp.version")?;
     let capabilities = object(ucp, "capabilities", "ucp.capabilities")?;
-    let webhook_url = match capabilities.get(ORDER) {
-        None => None,
-        Some(Value::Array(entries)) => webhook_url(entries)?,
-        Some(_) => return Err(format!("ucp.capabilities.{ORDER} is not an array")),
-    };
-    Ok(ProfileSummary { version: version.to_owned(), webhook_url })
+    match capabilities.get(ORDER) {
+        None => Ok(None),
+        Some(Value::Array(entries)) => webhook_url(entries),
+        Some(_) => Err(format!("ucp.capabilities.{ORDER} is not an array")),
+    }
 }
 
 /// Returns the webhook URL from the entry with the shop's protocol version. If there is no such entry, uses the entry

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
 
-pub use document::{ProfileSummary, validate_profile};
+pub use document::validate_profile;
 
 /// The most profiles in the cache. The least recently used profile is removed first.
 const MAX_CACHED: usize = 1_000;
@@ -60,7 +60,7 @@ struct CachedProfile {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
     /// The id of the platform is not a URL that the shop may call.
-    #[error("{}", .0.as_str())]
+    #[error("{}", .0.into_str())]
     Blocked(Blocked),
     /// There was no response, or the response is not a profile. The platform may correct this.
     #[error("{0}")]
@@ -172,6 +172,5 @@ impl CachedProfile {
 }
 
 fn read(document: &str) -> Result<Option<Url>, ProfileError> {
-    let summary = validate_profile(document).map_err(|what| ProfileError::Unusable(format!("malformed: {what}")))?;
-    Ok(summary.webhook_url)
+    validate_profile(document).map_err(|what| ProfileError::Unusable(format!("malformed: {what}")))
 }

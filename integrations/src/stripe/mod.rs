@@ -45,9 +45,7 @@ use wire::{Intent, Page, RefundObject};
 
 pub use config::{CaptureMethod, StripeConfig, StripeConfigError, check_address, check_header};
 pub use currency::{UnsupportedCurrency, check_currency};
-pub use webhook::{
-    Event, EventError, MAX_SIGNATURES, SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature,
-};
+pub use webhook::{MAX_SIGNATURES, SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
 
 /// The gateway. Clones share connections and limits.
 #[derive(Clone)]

@@ -140,7 +140,7 @@ fn without_profile(error: ProfileError) -> SendError {
 /// Returns the error for a blocked URL. An address that is not public is retried, because the name or the profile may
 /// be corrected. Any other blocked URL is refused, because it stays wrong.
 fn blocked_for(blocked: Blocked, prefix: &str) -> SendError {
-    let reason = format!("{prefix}{}", blocked.as_str());
+    let reason = format!("{prefix}{}", blocked.into_str());
     match blocked {
         Blocked::Address(_) => SendError::again(reason),
         Blocked::Malformed | Blocked::Scheme | Blocked::UserInfo | Blocked::Host => refused(reason),

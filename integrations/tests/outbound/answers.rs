@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use domain::secret::Secret;
-use integrations::outbound::{BodyLimit, Call, Destination, Effect, Outbound, OutboundConfig, Reason, Reply};
+use integrations::outbound::{Call, Destination, Effect, Outbound, OutboundConfig, Reason, Reply};
 
 use crate::kit::{
     AMPLE, Lines, Names, STATUS, Server, Visit, WHOLE, config, ctx, ctx_with, given, limits, outbound, post,
 };
 
-async fn send(server: &Server, body: BodyLimit) -> Result<Reply, (Reason, Effect)> {
+async fn send(server: &Server, body_is_needed: bool) -> Result<Reply, (Reason, Effect)> {
     let outbound = outbound();
-    let call = post(given(&outbound, server), limits(AMPLE, body));
+    let call = post(given(&outbound, server), limits(AMPLE, body_is_needed));
     outbound.send(&ctx(AMPLE), call).await.map_err(|error| (error.reason, error.effect))
 }
 

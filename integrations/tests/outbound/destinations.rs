@@ -3,7 +3,9 @@
 use integrations::outbound::{Blocked, Destination, MAX_URL_LENGTH, UntrustedPolicy};
 
 fn untrusted(text: &str) -> Result<String, &'static str> {
-    Destination::untrusted(text, UntrustedPolicy::Public).map(|to| to.url().to_string()).map_err(Blocked::as_str)
+    Destination::untrusted(text, UntrustedPolicy::Public)
+        .map(|to| to.url().to_string())
+        .map_err(|blocked| blocked.into_str())
 }
 
 #[test]
@@ -104,7 +106,8 @@ fn address_that_is_not_public_is_refused_in_every_notation() {
 
 #[test]
 fn development_allows_only_loopback() {
-    let untrusted = |text| Destination::untrusted(text, UntrustedPolicy::DevelopmentLoopback).map_err(Blocked::as_str);
+    let untrusted =
+        |text| Destination::untrusted(text, UntrustedPolicy::DevelopmentLoopback).map_err(|blocked| blocked.into_str());
     for text in [
         "http://localhost:9000/",
         "https://localhost/",

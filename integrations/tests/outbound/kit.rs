@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use integrations::outbound::{
-    BodyLimit, BulkheadLimits, Call, Destination, Limits, Lookup, LookupFuture, Outbound, OutboundConfig,
-    UntrustedPolicy,
+    BulkheadLimits, Call, Destination, Limits, Lookup, LookupFuture, Outbound, OutboundConfig, UntrustedPolicy,
 };
 
 pub use crate::shared::{AMPLE, Lines, SOON, Server, Visit, ctx, ctx_with};
@@ -43,12 +42,14 @@ pub fn given(outbound: &Outbound, server: &Server) -> Destination {
 }
 
 /// Limits with the given time for one attempt.
-pub fn limits(attempt: Duration, body: BodyLimit) -> Limits {
-    Limits { total: AMPLE, attempt, body }
+pub const fn limits(attempt: Duration, body_is_needed: bool) -> Limits {
+    Limits { total: AMPLE, attempt, body_bytes: 1000, body_is_needed }
 }
 
-pub const WHOLE: BodyLimit = BodyLimit::Whole { bytes: 1000 };
-pub const STATUS: BodyLimit = BodyLimit::StatusOnly { bytes: 1000 };
+/// The whole body is needed.
+pub const WHOLE: bool = true;
+/// Only the status is needed.
+pub const STATUS: bool = false;
 
 pub fn post(to: Destination, limits: Limits) -> Call {
     Call::post("test.post", to, limits).body("text/plain", "a body")

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::kit::{AMPLE, Lines, SOON, Server, Visit, WHOLE, config, ctx, ctx_with, given, limits, outbound, post};
 
-const KEYED: Limits = Limits { total: AMPLE, attempt: AMPLE, body: WHOLE };
+const KEYED: Limits = limits(AMPLE, WHOLE);
 
 fn keyed(outbound: &Outbound, server: &Server) -> Call {
     post(given(outbound, server), KEYED).header("idempotency-key", "key-1").repeat(Repeat::USUAL)

@@ -10,6 +10,7 @@ use integrations::email::{EmailConfig, EmailCredentials, EmailSender, EmailTls};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::kit::python::Script;
@@ -253,12 +254,12 @@ async fn endless_response_ends_the_session_at_once() {
     }
 }
 
-#[tokio::test]
-async fn message_is_accepted_even_if_quit_is_not_answered() {
-    // The relay answers each command before the message. It does not answer the lines of the message, except for the
-    // last line, which is a dot. After that it answers nothing.
+/// Starts a relay that answers the message with `answer` and does not answer QUIT. The channel reports that QUIT has
+/// arrived.
+async fn relay_that_ignores_quit(answer: &'static str) -> (EmailConfig, oneshot::Receiver<()>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
+    let (quits, has_quit) = oneshot::channel();
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -273,16 +274,41 @@ async fn message_is_accepted_even_if_quit_is_not_answered() {
                     has_begun = true;
                     "354 go on\r\n"
                 }
-                "." => break stream.write_all(OK.as_bytes()).await.expect("sent"),
+                // A dot ends the message, whose other lines have no answer.
+                "." => answer,
+                "QUIT" => break,
                 _ if has_begun => continue,
                 _ => OK,
             };
             stream.write_all(answer.as_bytes()).await.expect("sent");
         }
+        quits.send(()).expect("the test waits");
         std::future::pending::<()>().await;
     });
-    let outcome = sender(config(port, EmailTls::None)).send(&ctx(AMPLE), &email()).await;
-    assert_eq!(outcome, Ok(Receipt::Accepted));
+    (config(port, EmailTls::None), has_quit, serving)
+}
+
+#[tokio::test]
+async fn unanswered_quit_does_not_change_the_outcome() {
+    let refused = SendError { reason: "message: 554".to_owned(), finality: Finality::Refused };
+    for (answer, expected) in [(OK, Ok(Receipt::Accepted)), ("554 spam\r\n", Err(refused))] {
+        // The time for QUIT passes.
+        let (config, _has_quit, _serving) = relay_that_ignores_quit(answer).await;
+        assert_eq!(sender(config).send(&ctx(AMPLE), &email()).await, expected);
+        // The deadline passes during QUIT. It is shorter than the time for QUIT and ample for the rest of the session.
+        let (config, has_quit, _serving) = relay_that_ignores_quit(answer).await;
+        assert_eq!(sender(config).send(&ctx(Duration::from_millis(900)), &email()).await, expected);
+        has_quit.await.expect("the session has reached QUIT");
+        // The shop stops during QUIT.
+        let (config, has_quit, _serving) = relay_that_ignores_quit(answer).await;
+        let (sender, ctx, message) = (sender(config), ctx(AMPLE), email());
+        let stop = async {
+            has_quit.await.expect("the session has reached QUIT");
+            ctx.cancellation().cancel();
+        };
+        let (outcome, ()) = tokio::join!(sender.send(&ctx, &message), stop);
+        assert_eq!(outcome, expected);
+    }
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ async fn profile_of_a_forbidden_address_is_not_fetched() {
         ("platform", "malformed_url"),
     ] {
         let error = fixture.ask(&PlatformId(id.to_owned())).await.expect_err("blocked");
-        assert!(matches!(&error, ProfileError::Blocked(blocked) if blocked.as_str() == word), "{id}: {error}");
+        assert!(matches!(&error, ProfileError::Blocked(blocked) if blocked.into_str() == word), "{id}: {error}");
     }
     assert_eq!(server.requests().len(), 0);
     assert_eq!(ProfileError::Blocked(Blocked::Scheme).to_string(), "blocked_scheme");

@@ -57,10 +57,7 @@ async fn event_is_accepted_by_its_signature_and_identified_by_its_id() {
         events.push(parse_event(payload.as_bytes()).expect("an event"));
     }
     for event in &events {
-        assert_eq!((event.kind.as_str(), &event.intent), ("payment_intent.succeeded", &Some(opened.1.clone())));
         // All copies of one event have the same id.
-        assert_eq!(event.id, events[0].id);
+        assert_eq!(event, &GatewayEvent { id: events[0].id.clone(), reference: Some(opened.1.clone()) });
     }
-    let event = GatewayEvent::from(events[0].clone());
-    assert_eq!(event, GatewayEvent { id: events[0].id.clone(), reference: Some(opened.1) });
 }

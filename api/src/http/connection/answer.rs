@@ -20,10 +20,14 @@ use super::cuts::Connections;
 
 /// The state that the guard and the service of one connection share. Both run on the same thread.
 pub struct Exchange {
-    whole: Cell<bool>,
-    wants_body: Cell<bool>,
-    answered: Cell<bool>,
-    size: Cell<usize>,
+    /// Whether the whole request has arrived.
+    pub(super) whole: Cell<bool>,
+    /// Whether the handler has begun to read the body.
+    pub(super) wants_body: Cell<bool>,
+    /// Whether the response is complete.
+    pub(super) answered: Cell<bool>,
+    /// The size of the response's body in bytes, 0 if it is not known.
+    pub(super) size: Cell<usize>,
     connections: Arc<Connections>,
 }
 
@@ -37,23 +41,6 @@ impl Exchange {
         self.whole.set(whole);
         self.wants_body.set(false);
         self.answered.set(false);
-    }
-
-    pub(super) fn whole(&self) {
-        self.whole.set(true);
-    }
-
-    pub(super) fn wants_body(&self) -> bool {
-        self.wants_body.get()
-    }
-
-    pub(super) fn take_answered(&self) -> bool {
-        self.answered.take()
-    }
-
-    /// The size of the response's body in bytes, 0 if it is not known.
-    pub(super) fn size(&self) -> usize {
-        self.size.get()
     }
 
     /// Whether the connection must close after this response, because the rest of the request will not be read, or

@@ -91,7 +91,7 @@ impl Drop for Socket {
 }
 
 /// Closes a connection whose service has ended. Before that, reads and discards what the peer still sends, for at most
-/// [`LINGER`] and at most [`super::Limits::linger_bytes`]. Does not wait if the peer has sent its whole request and
+/// [`LINGER`] and at most as many bytes as a body may have. Does not wait if the peer has sent its whole request and
 /// nothing after it.
 pub async fn close(socket: Rc<Socket>) {
     let waits = match socket.to_come.get() {
@@ -103,7 +103,7 @@ pub async fn close(socket: Rc<Socket>) {
         return;
     }
     socket.end_writing();
-    let (mut left, mut piece) = (socket.connections.limits.linger_bytes(), vec![0; PIECE]);
+    let (mut left, mut piece) = (socket.connections.limits.body_bytes, vec![0; PIECE]);
     let mut has_sent = false;
     let all_read = poll_fn(|cx| {
         loop {

@@ -42,11 +42,6 @@ pub const WHOLE_ANSWER: u32 = 6;
 pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Limits {
-    /// The most bytes that a peer may send after its response: as many as a body may have.
-    pub fn linger_bytes(&self) -> usize {
-        self.body_bytes
-    }
-
     /// The most bytes of a chunked body on the wire: its data, and as much again for chunk heads and trailers.
     pub fn wire_bytes(&self) -> usize {
         self.body_bytes.saturating_mul(2).max(SMALL_BODY)

@@ -70,7 +70,7 @@ where
             .h1_allow_half_closed(false)
             .local_addr(address)
             .on_connect_ext(|stream: &Guarded, data| {
-                data.insert::<Rc<Exchange>>(stream.exchange());
+                data.insert::<Rc<Exchange>>(Rc::clone(&stream.exchange));
             })
             .finish(map_config(application, |()| AppConfig::default()));
         apply_fn_factory(http, move |stream: TcpStream, http: &_| {

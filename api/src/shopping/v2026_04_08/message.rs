@@ -1,6 +1,6 @@
 //! Messages of a response: `types/message.json`, with an RFC 9535 path.
 
-use domain::checkout::{Message, Severity, Subject};
+use domain::checkout::{Message, Subject};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -16,18 +16,12 @@ pub(super) struct MessageDto {
 }
 
 pub(super) fn message(message: &Message) -> MessageDto {
-    let (kind, severity) = match message.severity {
-        Severity::Recoverable => ("error", Some("recoverable")),
-        Severity::RequiresBuyerInput => ("error", Some("requires_buyer_input")),
-        Severity::RequiresBuyerReview => ("error", Some("requires_buyer_review")),
-        Severity::Unrecoverable => ("error", Some("unrecoverable")),
-        Severity::Warning => ("warning", None),
-    };
+    let is_error = message.severity.blocks();
     MessageDto {
-        kind,
+        kind: if is_error { "error" } else { "warning" },
         code: message.code.into_str(),
         content: message.content.clone(),
-        severity,
+        severity: is_error.then(|| message.severity.into_str()),
         path: message.subject.map(path),
     }
 }

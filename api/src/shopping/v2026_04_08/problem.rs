@@ -6,7 +6,6 @@
 
 use actix_web::HttpResponse;
 use actix_web::error::InternalError;
-use actix_web::http::StatusCode;
 use domain::checkout::{CheckoutRefusal, Message, MessageCode, Severity, Status};
 use domain::context::RequestContext;
 use domain::fault::Failure;
@@ -57,11 +56,11 @@ pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRe
         Failure::Refused(refusal) => match refusal {
             CheckoutRefusal::NotFound => return no_such_checkout(),
             CheckoutRefusal::InProgress => {
-                conflict("checkout_in_progress", "The checkout is being completed").retry_after(1)
+                Problem::conflict("checkout_in_progress", "The checkout is being completed").retry_after(1)
             }
             CheckoutRefusal::NotModifiable(status) => {
                 let word = if status == Status::Completed { "completed" } else { "canceled" };
-                conflict("checkout_not_modifiable", &format!("The checkout is {word}"))
+                Problem::conflict("checkout_not_modifiable", format!("The checkout is {word}"))
             }
             CheckoutRefusal::NotReady(message) => Problem::bad_request("checkout_not_ready", message.content),
             CheckoutRefusal::UnknownHandler => {
@@ -82,8 +81,4 @@ pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRe
 
 pub(super) fn no_such_checkout() -> Refused {
     Refused::not_found("There is no such checkout")
-}
-
-fn conflict(code: &'static str, content: &str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, code, content)
 }

@@ -1,6 +1,6 @@
 //! The totals of a response: `types/totals.json`.
 
-use domain::checkout::{TotalKind, Totals};
+use domain::checkout::Totals;
 use domain::money::Amount;
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub(super) struct TotalDto {
 
 pub(super) fn totals(totals: &Totals) -> Vec<TotalDto> {
     let dto = |total: &domain::checkout::Total| TotalDto {
-        kind: kind(&total.kind),
+        kind: total.kind.into_str(),
         display_text: total.label.clone(),
         amount: total.amount.minor(),
     };
@@ -29,16 +29,4 @@ pub(super) fn line_totals(subtotal: Amount, discount: Amount) -> Vec<TotalDto> {
 /// A list entry for one amount: the price of a delivery option, or the amount of an adjustment.
 pub(super) fn single(amount: Amount, label: &str) -> TotalDto {
     TotalDto { kind: "total", display_text: label.to_owned(), amount: amount.minor() }
-}
-
-fn kind(kind: &TotalKind) -> &'static str {
-    match kind {
-        TotalKind::Subtotal => "subtotal",
-        TotalKind::ItemsDiscount => "items_discount",
-        TotalKind::Discount => "discount",
-        TotalKind::Fulfillment => "fulfillment",
-        TotalKind::Tax => "tax",
-        TotalKind::Fee => "fee",
-        TotalKind::Total => "total",
-    }
 }

@@ -65,7 +65,8 @@ enum Interim {
 pub struct Guarded {
     socket: Rc<Socket>,
     limits: Limits,
-    exchange: Rc<Exchange>,
+    /// The state that the service shares with the guard.
+    pub exchange: Rc<Exchange>,
     phase: Phase,
     /// Bytes that were read from the socket and not yet passed to the service.
     ahead: Vec<u8>,
@@ -112,11 +113,6 @@ impl Guarded {
             answer_by: None,
             deadlines: Deadlines::read_by(after(limits.head_time)),
         }
-    }
-
-    /// The state that the service shares with the guard.
-    pub fn exchange(&self) -> Rc<Exchange> {
-        Rc::clone(&self.exchange)
     }
 
     fn cut(&mut self, cut: Cut) {
@@ -268,7 +264,7 @@ impl Guarded {
     fn blocked(&mut self) -> io::Result<()> {
         if self.answer_by.is_none() {
             self.answer_by = Some(after(self.limits.write_time * WHOLE_ANSWER));
-            let size = self.exchange.size();
+            let size = self.exchange.size.get();
             if size > SMALL_BODY && !self.hold(size) {
                 return Err(self.cut_reader());
             }

@@ -17,7 +17,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Guarded {
     /// Sends the interim response when the handler begins to read the body, if nothing of the body has arrived yet.
     fn send_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if matches!(self.interim, Interim::Withheld) && self.exchange.wants_body() {
+        if matches!(self.interim, Interim::Withheld) && self.exchange.wants_body.get() {
             let to_come = self.body == 0 && !matches!(self.phase, Phase::Request(Body::Whole | Body::Doubtful));
             self.interim = if to_come { Interim::Sending(0) } else { Interim::None };
         }
@@ -79,7 +79,7 @@ impl Guarded {
                     }
                     if body.is_whole() {
                         self.deadlines.read = None;
-                        self.exchange.whole();
+                        self.exchange.whole.set(true);
                     }
                     self.ahead.extend_from_slice(&out.filled()[start + taken..]);
                     out.set_filled(start + taken);
@@ -152,7 +152,7 @@ impl AsyncWrite for Guarded {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.send_interim(cx))?;
-        if this.exchange.take_answered() {
+        if this.exchange.answered.take() {
             this.answered(cx)?;
         } else if matches!(this.phase, Phase::Request(_)) && this.deadlines.read.is_some() {
             // A service whose buffer is full does not read, so the read deadline is also checked when the service

@@ -14,6 +14,7 @@ use domain::context::{Deadline, RequestContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::idempotency::Write;
 use domain::outbox::Channel;
+use domain::payment::PaymentReconciler;
 use tokio::sync::watch;
 
 use request::{CheckoutBody, CompleteBody};
@@ -119,7 +120,7 @@ async fn complete(
         (Err(fault), None) => Err(fault.into()),
     };
     if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::CompleteInProgress)) {
-        shopping.supervisor.wake("payment_reconciler");
+        shopping.supervisor.wake(PaymentReconciler::TASK);
     }
     respond(&ctx, &shopping.settings, StatusCode::OK, answer)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderEvent, OrderLine, Shipment};
+use domain::order::{Adjustment, ExpectedLine, Order, OrderEvent, OrderLine, Shipment};
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
@@ -132,12 +132,7 @@ fn line(line: &OrderLine) -> LineDto {
         },
         quantity: QuantityDto { original: line.original, total: line.total, fulfilled: line.fulfilled },
         totals: line_totals(domain::money::Amount::new(bought), line.discount),
-        status: match line.status() {
-            LineStatus::Processing => "processing",
-            LineStatus::Partial => "partial",
-            LineStatus::Fulfilled => "fulfilled",
-            LineStatus::Removed => "removed",
-        },
+        status: line.status().into_str(),
     }
 }
 
@@ -163,11 +158,7 @@ fn adjusted(event: &OrderEvent, adjustment: &Adjustment) -> AdjustmentDto {
         id: event.id.clone(),
         kind: adjustment.kind.clone(),
         occurred_at: rfc3339(event.occurred_at),
-        status: match adjustment.status {
-            AdjustmentStatus::Pending => "pending",
-            AdjustmentStatus::Completed => "completed",
-            AdjustmentStatus::Failed => "failed",
-        },
+        status: adjustment.status.into_str(),
         line_items: units(&adjustment.lines),
         totals: adjustment.amount.map(|amount| single(amount, &adjustment.kind)).into_iter().collect(),
         description: adjustment.description.clone(),
