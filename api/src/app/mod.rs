@@ -75,7 +75,8 @@ pub struct App {
     pub shutdown: Shutdown,
 }
 
-/// Why the shop cannot start: the error and its causes, for the operator.
+/// Why the shop cannot start: the error and its causes, for the operator. Any error ends the start, so no caller needs to
+/// know its kind.
 #[derive(Debug)]
 pub struct StartError(String);
 
