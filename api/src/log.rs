@@ -220,8 +220,7 @@ struct Line<W> {
     /// Whether the collected bytes belong to a record that could not be formatted.
     abandoned: Arc<AtomicBool>,
     to: W,
-    /// Whether the last write failed, and may have left a part of its line. The next line is then written after a line
-    /// end.
+    /// Whether the last write failed in the middle of a line.
     cut: bool,
 }
 
@@ -248,9 +247,18 @@ impl<W: io::Write> Line<W> {
             self.to.write_all(b"\n")?;
             self.cut = false;
         }
-        let written = self.to.write_all(&self.bytes).and_then(|()| self.to.flush());
-        self.cut = written.is_err();
-        written
+        let mut rest = self.bytes.as_slice();
+        let written = loop {
+            match self.to.write(rest) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) if count == rest.len() => break Ok(()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.cut = written.is_err() && rest.len() < self.bytes.len();
+        written.and_then(|()| self.to.flush())
     }
 }
 

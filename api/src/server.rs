@@ -126,6 +126,7 @@ pub async fn serve(
         left = oversee(server, operations, shutdown_steps, &shutdown, &listener_ended, log) => left?,
         never = report_cuts(&connections, log) => match never {},
     };
+    commands.end();
     connections.iter().for_each(|connections| connections.report(log));
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
 }

@@ -101,7 +101,7 @@ impl fmt::Display for StartError {
 
 /// The longest a pass of a background task may take.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
-const _: () = assert!(LONGEST_PASS.as_millis() <= PASS_TIMEOUT.as_millis(), "a payment pass would be cut off");
+const _: () = assert!(LONGEST_PASS.as_millis() == PASS_TIMEOUT.as_millis(), "a payment pass must end before its lease");
 /// How often the supervisor probes the database while a background task fails.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// The background tasks that deliver the outbox. They have work after an order was placed.

@@ -36,7 +36,7 @@ fn value_that_is_not_interoperable_is_refused_at_any_depth() {
     ] {
         for body in [part.to_owned(), format!("[{part}]"), format!(r#"{{"unknown":{{"x":[{part}]}}}}"#)] {
             let problem = document(body.as_bytes()).expect_err(&body);
-            assert_eq!(problem.code, "malformed_body", "{body}");
+            assert_eq!(problem.code(), "malformed_body", "{body}");
         }
     }
 }

@@ -22,7 +22,8 @@ use super::html;
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
-    pub code: &'static str,
+    /// Private, so that a code is always an argument of a function, where `cargo xtask docs` finds it.
+    code: &'static str,
     pub content: String,
     /// The members of the body that break a rule.
     pub violations: Vec<Violation>,
@@ -138,6 +139,10 @@ impl Problem {
     pub fn stale_version() -> Self {
         let content = "The resource has changed since it was read; read it again";
         Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", content)
+    }
+
+    pub const fn code(&self) -> &'static str {
+        self.code
     }
 
     #[must_use]

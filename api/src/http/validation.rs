@@ -32,9 +32,10 @@ pub fn must_be_none(violations: Vec<Violation>) -> Result<(), Problem> {
 /// The response to a request with members that break a rule.
 pub fn invalid_fields(mut violations: Vec<Violation>) -> Problem {
     violations.sort_by(|one, other| one.path.cmp(&other.path));
-    let problem =
+    let mut problem =
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", "Members of the request are not valid");
-    Problem { violations, ..problem }
+    problem.violations = violations;
+    problem
 }
 
 fn collect(path: &str, errors: &ValidationErrors, found: &mut Vec<Violation>) {

@@ -5,11 +5,12 @@
 //! is dropped, the command moves to the runtime of the process. When the client disconnects before the point of no
 //! return, the command stops at its next check; after that point it runs to its end.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Commands {
 
 #[derive(Default)]
 struct Running {
+    /// Whether the process is about to exit.
+    has_ended: AtomicBool,
     next: AtomicU64,
     names: Mutex<BTreeMap<u64, String>>,
 }
@@ -46,7 +49,7 @@ impl Commands {
     /// Runs `work` to its end, even if the caller stops waiting, and returns its outcome.
     ///
     /// Fails with `Unavailable` before `work` begins if the limit is reached. Fails with `OutcomeUnknown` if `work`
-    /// panics.
+    /// panics, or if the process ends before `work` ends.
     pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,
@@ -64,9 +67,16 @@ impl Commands {
             outcome
         };
         let command = Some(Box::pin(self.tracker.track_future(command)));
-        let outcome = Attached { command, runtime: self.runtime.clone() }.await;
-        // After a panic only the database knows the outcome.
-        outcome.map_err(|_| Fault::new(FaultKind::OutcomeUnknown, operation).caused_by("the command panicked"))
+        let attached = Attached { command, runtime: self.runtime.clone(), running: self.running.clone() };
+        let unknown = |why| Fault::new(FaultKind::OutcomeUnknown, operation).caused_by(why);
+        // In both cases only the database knows the outcome.
+        let outcome = attached.await.ok_or_else(|| unknown("the process ends".to_owned()))?;
+        outcome.map_err(|panic| unknown(format!("the command panicked: {}", text_of(&*panic))))
+    }
+
+    /// Ends the commands that a handler polls. Called before the runtime of the process ends, whose timers they use.
+    pub fn end(&self) {
+        self.running.has_ended.store(true, Ordering::Release);
     }
 
     /// The number of commands in progress.
@@ -89,8 +99,14 @@ impl Commands {
     }
 }
 
+/// The message of a panic.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
 /// A command that its caller polls. If the caller drops it, it moves to the runtime of the process. Its timers and
-/// connections belong to that runtime from the beginning.
+/// connections belong to that runtime from the beginning. Returns `None` if the process ends first.
 struct Attached<F>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -98,23 +114,28 @@ where
     /// `None` after the end.
     command: Option<Pin<Box<F>>>,
     runtime: Handle,
+    running: Arc<Running>,
 }
 
 impl<F> Future for Attached<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    type Output = F::Output;
+    type Output = Option<F::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { command, runtime } = &mut *self;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let Self { command, runtime, running } = &mut *self;
+        if running.has_ended.load(Ordering::Acquire) {
+            *command = None;
+        }
         let _entered = runtime.enter();
-        let Some(running) = command else { return Poll::Pending };
-        let polled = running.as_mut().poll(context);
+        let Some(polled) = command.as_mut().map(|command| command.as_mut().poll(context)) else {
+            return Poll::Ready(None);
+        };
         if polled.is_ready() {
             *command = None;
         }
-        polled
+        polled.map(Some)
     }
 }
 

@@ -41,13 +41,29 @@ fn command_of_a_dropped_caller_runs_to_its_end_on_the_runtime_of_the_process() {
 }
 
 #[tokio::test]
+async fn command_has_an_unknown_outcome_if_the_process_ends_first() {
+    let commands = Commands::new(Handle::current(), 1);
+    let ctx = context();
+    let mut run = Box::pin(commands.run(&ctx, "test.wait", |_| std::future::pending::<()>()));
+    tokio::select! {
+        biased;
+        _ = &mut run => panic!("the command ended"),
+        () = std::future::ready(()) => commands.end(),
+    }
+    assert_eq!(run.await.map_err(|fault| fault.kind()), Err(FaultKind::OutcomeUnknown));
+    assert_eq!(commands.in_flight(), 0);
+}
+
+#[tokio::test]
 async fn command_that_panics_has_an_unknown_outcome_and_releases_its_permit() {
     let commands = Commands::new(Handle::current(), 1);
     let ctx = context();
     for _ in 0..3 {
         let broken = commands.run(&ctx, "test.panic", |_| async { panic!("on purpose") }).await;
         let broken: Result<(), Fault> = broken;
-        assert_eq!(broken.map_err(|fault| fault.kind()), Err(FaultKind::OutcomeUnknown));
+        let fault = broken.expect_err("a panic");
+        assert_eq!(fault.kind(), FaultKind::OutcomeUnknown);
+        assert!(fault.chain().contains("the command panicked: on purpose"), "{}", fault.chain());
     }
     assert_eq!(commands.run(&ctx, "test.run", |_| async { 7 }).await.ok(), Some(7));
     assert_eq!(commands.drain(Duration::from_secs(5)).await, Vec::<String>::new());

@@ -120,8 +120,10 @@ async fn put_order(
     id: web::Path<String>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: request::OrderBody =
-        parse(&body.0).map_err(|problem| Problem { status: StatusCode::UNPROCESSABLE_ENTITY, ..problem })?;
+    let wanted: request::OrderBody = parse(&body.0).map_err(|mut problem| {
+        problem.status = StatusCode::UNPROCESSABLE_ENTITY;
+        problem
+    })?;
     append(&simulation, &ctx, &id, wanted.changes()?).await
 }
 

@@ -12,8 +12,9 @@ pub const LONGEST_PASS: Duration = Duration::from_secs(60);
 /// The longest time to claim the items that are due.
 pub(super) const TIME_TO_CLAIM: Duration = Duration::from_secs(5);
 
-/// How long a claimed item is leased: until its pass has ended. After a crash another pass claims the item again.
-pub(super) const LEASE: Duration = LONGEST_PASS;
+/// How long a claimed item is leased: until its pass has ended, and a little longer, because a gateway call of a pass that
+/// was cut off may still be under way. After a crash another pass claims the item again.
+pub(super) const LEASE: Duration = LONGEST_PASS.saturating_add(Duration::from_secs(10));
 
 /// How long the shop trusts a gateway to remember an idempotency key. Gateways forget a key after a day. A request with
 /// a forgotten key is a new request and could move money twice.

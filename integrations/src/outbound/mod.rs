@@ -147,11 +147,16 @@ impl Outbound {
 
     async fn attempt(&self, ctx: &RequestContext, call: &Call, bulkhead: &Bulkhead) -> Result<Reply, CallError> {
         let refused = |reason| CallError::without_effect(call.operation, reason);
-        ctx.check(call.operation).map_err(|fault| match fault.kind() {
-            FaultKind::Cancelled => refused(Reason::Cancelled),
-            _ => refused(Reason::Deadline),
-        })?;
+        let is_wanted = || {
+            ctx.check(call.operation).map_err(|fault| match fault.kind() {
+                FaultKind::Cancelled => refused(Reason::Cancelled),
+                _ => refused(Reason::Deadline),
+            })
+        };
+        is_wanted()?;
         let _permit = bulkhead.enter(ctx).await.map_err(refused)?;
+        // The call may have been cancelled in the moment in which it got its permit. Then nothing must be sent.
+        is_wanted()?;
         let client = match call.to.trust() {
             Trust::Trusted => &self.0.trusted,
             Trust::Untrusted => &self.0.untrusted,

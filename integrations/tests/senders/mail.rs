@@ -295,10 +295,16 @@ async fn unanswered_quit_does_not_change_the_outcome() {
         // The time for QUIT passes.
         let (config, _has_quit, _serving) = relay_that_ignores_quit(answer).await;
         assert_eq!(sender(config).send(&ctx(AMPLE), &email()).await, expected);
-        // The deadline passes during QUIT. It is shorter than the time for QUIT and ample for the rest of the session.
-        let (config, has_quit, _serving) = relay_that_ignores_quit(answer).await;
-        assert_eq!(sender(config).send(&ctx(Duration::from_millis(900)), &email()).await, expected);
-        has_quit.await.expect("the session has reached QUIT");
+        // The deadline passes during QUIT. It is shorter than the time for QUIT, so a slow machine may reach it earlier.
+        for attempt in 1.. {
+            let (config, mut has_quit, _serving) = relay_that_ignores_quit(answer).await;
+            let outcome = sender(config).send(&ctx(Duration::from_millis(900)), &email()).await;
+            if has_quit.try_recv().is_ok() {
+                assert_eq!(outcome, expected);
+                break;
+            }
+            assert!(attempt < 10, "no session has reached QUIT in time");
+        }
         // The shop stops during QUIT.
         let (config, has_quit, _serving) = relay_that_ignores_quit(answer).await;
         let (sender, ctx, message) = (sender(config), ctx(AMPLE), email());

@@ -23,9 +23,9 @@ const GIVEN_UP_BY_HAND: &str = "given up by hand";
 /// limit.
 const DESTINATIONS: &str = "\
     SELECT d.id, d.channel, d.failing_since, d.rest_until, d.disabled_at, \
-      (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.state = 'pending') AS pending, \
+      (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.ended_at IS NULL) AS pending, \
       (SELECT COUNT(*) FROM delivery x WHERE x.destination = d.id AND x.state = 'dead') AS dead, \
-      (SELECT MIN(o.occurred_at) FROM delivery o WHERE o.destination = d.id AND o.state = 'pending') AS oldest, \
+      (SELECT MIN(o.occurred_at) FROM delivery o WHERE o.destination = d.id AND o.ended_at IS NULL) AS oldest, \
       (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $1) AS leases \
     FROM destination d WHERE d.id";
 

@@ -22,9 +22,10 @@ use crate::stored::{count, millis, word};
 
 leases!(messages, attempts, claims);
 
-/// The predicate of the partial index on due messages. The text is equal to that of the migration, so both engines use
-/// the index.
-pub(super) const IS_PENDING: &str = "state = 'pending'";
+/// The predicate of the partial index on due messages: only pending messages have not ended. The text is equal to that of
+/// the migration, so both engines use the index. The state would match other indexes too, which hold the pending messages
+/// of all endpoints.
+pub(super) const IS_PENDING: &str = "ended_at IS NULL";
 
 /// Selects the least recently served endpoints that meet all these conditions: the endpoint is not backing off, or its
 /// backoff may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has a
@@ -49,19 +50,19 @@ pub(super) const IS_PENDING: &str = "state = 'pending'";
 /// reads and sorts the whole backlog.
 const NEXT_DESTINATIONS: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
-      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.ended_at IS NULL AND p.destination > '' \
         ORDER BY p.destination LIMIT 1) \
       UNION ALL \
-      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > w.id \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.ended_at IS NULL AND p.destination > w.id \
         ORDER BY p.destination LIMIT 1) FROM waiting w WHERE w.id IS NOT NULL) \
     SELECT d.id, d.failures, d.answered_at FROM waiting w CROSS JOIN destination d \
     WHERE d.id = w.id AND d.channel = $1 AND d.disabled_at IS NULL \
       AND CASE WHEN d.answered_at IS NULL AND d.failures = 0 THEN 1 \
         WHEN d.answered_at IS NULL OR d.failures > 1 THEN 2 ELSE 0 END <= $2 \
       AND (d.rest_until <= $3 OR d.rest_until > $4 OR (d.asked_until <= $3 AND d.failed_at <= $5 \
-        AND (SELECT 1 FROM delivery n WHERE n.destination = d.id AND n.state = 'pending' AND n.due_at > d.failed_at \
+        AND (SELECT 1 FROM delivery n WHERE n.destination = d.id AND n.ended_at IS NULL AND n.due_at > d.failed_at \
           AND n.due_at <= $3 AND n.attempts = 0 LIMIT 1) IS NOT NULL)) \
-      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $3 \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.ended_at IS NULL AND v.due_at <= $3 \
         AND (v.leased_until IS NULL OR v.leased_until <= {now}) \
         AND CASE WHEN (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
           AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL THEN 1 END IS NOT NULL \
@@ -77,7 +78,7 @@ const NEXT_DELIVERIES: &str = "\
     SELECT v.id, v.channel, v.destination, v.order_id, v.sequence, v.event, v.body, v.state, v.occurred_at, v.due_at, \
       v.attempts, v.leased_until, v.ended_at, v.last_error, v.claims, v.caused_by, \
       (SELECT COUNT(*) FROM delivery l WHERE l.destination = $1 AND l.leased_until > {now}) \
-    FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
+    FROM delivery v WHERE v.destination = $1 AND v.ended_at IS NULL AND v.due_at <= $2 \
       AND (v.leased_until IS NULL OR v.leased_until <= {now}) \
       AND CASE WHEN (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
         AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL THEN 1 END IS NOT NULL \
@@ -85,7 +86,7 @@ const NEXT_DELIVERIES: &str = "\
 
 const DISABLED_WITH_PENDING: &str = "\
     SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
-      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.ended_at IS NULL LIMIT 1) IS NOT NULL LIMIT 1";
 
 /// An endpoint that is served next.
 #[derive(Queryable)]

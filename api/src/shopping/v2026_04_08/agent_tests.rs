@@ -6,7 +6,7 @@ const DEVELOPMENT: AgentPolicy = AgentPolicy { trust_loopback: true };
 const PRODUCTION: AgentPolicy = AgentPolicy { trust_loopback: false };
 
 fn code(header: &str, policy: AgentPolicy) -> Option<&'static str> {
-    parse(header.as_bytes(), policy).err().map(|problem| problem.code)
+    parse(header.as_bytes(), policy).err().map(|problem| problem.code())
 }
 
 #[test]
