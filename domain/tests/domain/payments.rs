@@ -184,8 +184,8 @@ async fn reconciled_and_postponed_attempts_are_logged_with_their_reference() {
     ] {
         let script = Script { due: vec![attempt(AttemptState::Unknown)], look_up: Some(look_up), ..Script::default() };
         let lines = Lines::default();
-        // The result does not matter here.
-        let _ = RECONCILE(FakePorts::of(script)).pass(&task_context(&lines, LONGEST_PASS)).await;
+        let task = RECONCILE(FakePorts::of(script));
+        task.pass(&task_context(&lines, LONGEST_PASS)).await.expect("the attempt is settled or postponed");
         let logged: Vec<_> =
             lines.all().iter().map(|line| (line.message.clone(), line.field("reference").to_owned())).collect();
         assert_eq!(logged, [(message.to_owned(), "ref".to_owned())]);
