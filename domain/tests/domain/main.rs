@@ -2,6 +2,7 @@
 
 mod attempts;
 mod completion;
+mod contexts;
 mod countries;
 mod customers;
 mod discounts;
