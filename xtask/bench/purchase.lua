@@ -1,11 +1,10 @@
 -- Makes one purchase after another: create, update, complete. wrk runs one thread for each connection, so that each answer
--- belongs to the last request of its thread. Arguments: the directory of this file, a text that no other run uses, and the
--- most requests per second of a thread (0: no limit).
-local threads, next_thread = {}, 1
+-- belongs to the last request of its thread. Arguments: the directory of this file, a text that no other run uses, the most
+-- requests per second of a thread (0: no limit), and the number of threads.
+local threads = {}
 
 function setup(thread)
-  thread:set("number", next_thread)
-  next_thread = next_thread + 1
+  thread:set("number", #threads)
   table.insert(threads, thread)
 end
 
@@ -24,7 +23,7 @@ function init(args)
   salt = args[2] .. "-" .. number
   math.randomseed(number * 7919)
   headers = { ["Content-Type"] = "application/json", ["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]] }
-  pace(tonumber(args[3]))
+  pace(tonumber(args[3]), number, tonumber(args[4]))
 end
 
 function request()

@@ -1,10 +1,17 @@
--- Reads one address again and again. Arguments: the directory of this file, the address, and the most requests per second
--- of a thread (0: no limit).
+-- Reads one address again and again. Arguments: the directory of this file, the address, the most requests per second of a
+-- thread (0: no limit), and the number of threads.
+local threads = 0
+
+function setup(thread)
+  thread:set("number", threads)
+  threads = threads + 1
+end
+
 function init(args)
   dofile(args[1] .. "/pace.lua")
   wrk.headers["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]]
   line = wrk.format("GET", args[2])
-  pace(tonumber(args[3]))
+  pace(tonumber(args[3]), number, tonumber(args[4]))
 end
 
 function request()

@@ -84,7 +84,7 @@ impl Load {
         let mut wrk = Command::new(&self.wrk);
         wrk.args(["-t", &threads.to_string(), "-c", &connections.to_string(), "-d", &format!("{}s", self.seconds)]);
         wrk.args(["--timeout", "10s", "-s"]).arg(scripts().join(format!("{}.lua", flow.name())));
-        wrk.arg(format!("http://{address}")).arg("--").arg(scripts()).args([argument, pace.to_string()]);
+        wrk.arg(format!("http://{address}")).arg("--").arg(scripts()).args([argument, pace.to_string(), threads.to_string()]);
         let sample = sample(&process::output(&mut wrk)?)?;
         if sample.failed > 0.0 {
             println!("  {} of these failed", sample.failed);
