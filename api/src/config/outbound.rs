@@ -78,7 +78,7 @@ section! {
         at_once: u32 = 64,
         /// The most attempts to one platform at the same time, over all processes.
         #[validate(range(min = 1, max = 64))]
-        at_once_per_platform: u32 = 4,
+        at_once_per_platform: u32 = 8,
         /// A file of private keys (PEM, PKCS #8 or SEC 1, on the curve P-256), each once. The first one signs, all are
         /// published. Not set: the shop creates keys and stores them in its database; see `tuckshop keys`.
         keys_path: Option<PathBuf> = None,
