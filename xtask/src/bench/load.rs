@@ -81,10 +81,11 @@ impl Load {
         let threads = if is_alone { connections } else { connections.min(2) };
         let argument = if flow == Flow::Purchase { unused_text() } else { requests.path.to_owned() };
         let pace = requests.most_per_second.map_or(0.0, |rate| rate / connections as f64);
+        let arguments = [argument, pace.to_string(), threads.to_string()];
         let mut wrk = Command::new(&self.wrk);
         wrk.args(["-t", &threads.to_string(), "-c", &connections.to_string(), "-d", &format!("{}s", self.seconds)]);
         wrk.args(["--timeout", "10s", "-s"]).arg(scripts().join(format!("{}.lua", flow.name())));
-        wrk.arg(format!("http://{address}")).arg("--").arg(scripts()).args([argument, pace.to_string(), threads.to_string()]);
+        wrk.arg(format!("http://{address}")).arg("--").arg(scripts()).args(arguments);
         let sample = sample(&process::output(&mut wrk)?)?;
         if sample.failed > 0.0 {
             println!("  {} of these failed", sample.failed);
