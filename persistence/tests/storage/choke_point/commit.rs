@@ -3,15 +3,19 @@
 //!
 //! A deferred trigger makes a commit wait for an advisory lock, so that a test controls how long the commit takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::checkout::CheckoutStore;
 use domain::context::RequestContext;
 use domain::fault::{Failure, FaultKind};
+use domain::import::{Batch, Import};
 use persistence::{Database, DatabaseConfig, Degraded};
 
 use super::SOON;
-use crate::kit::data::{ALICE, PATIENCE, alice, caller, create, hours, new_checkout, noon, recorded, request};
+use crate::kit::data::{
+    ALICE, PATIENCE, alice, caller, create, hours, new_checkout, noon, product, recorded, request, stock, usd,
+};
 use crate::kit::logs::Logs;
 use crate::kit::raw::Raw;
 use crate::kit::{Expected, Place, Shop, until};
@@ -23,6 +27,7 @@ on_postgres!(
     commit_on_a_broken_connection_is_resolved_once,
     unresolved_commit_has_an_unknown_outcome,
     broken_commit_of_an_unrepeatable_write_has_an_unknown_outcome,
+    broken_commit_of_an_import_is_repeated_unless_it_has_stock,
     caller_that_leaves_during_a_commit_sees_its_effect_later,
     long_commit_degrades_the_shop_until_it_ends,
 );
@@ -41,10 +46,14 @@ struct Gate {
 
 impl Gate {
     fn closed(place: &Place) -> Self {
-        let mut holder = place.raw();
-        holder.execute(SLOW_COMMIT);
-        holder.execute("SELECT pg_advisory_lock(1)");
-        Self { holder, observer: place.raw() }
+        let mut gate = Self { holder: place.raw(), observer: place.raw() };
+        gate.holder.execute(SLOW_COMMIT);
+        gate.close();
+        gate
+    }
+
+    fn close(&mut self) {
+        self.holder.execute("SELECT pg_advisory_lock(1)");
     }
 
     async fn reached(&mut self) {
@@ -164,6 +173,32 @@ async fn broken_commit_of_an_unrepeatable_write_has_an_unknown_outcome(place: Pl
     assert_eq!(expired.fault().kind(), FaultKind::OutcomeUnknown);
     assert_eq!(logs.count("commit outcome was unknown resolution=deferred"), 1, "{logs:?}");
     assert_eq!(place.raw().number("SELECT count(*) FROM checkout WHERE status = 'canceled'"), 0);
+}
+
+/// Units may be sold between the two runs, and the second run would put them back on hand.
+async fn broken_commit_of_an_import_is_repeated_unless_it_has_stock(place: Place) {
+    let shop = place.shop().await;
+    let mut gate = Gate::closed(&place);
+    gate.holder.execute(
+        "CREATE CONSTRAINT TRIGGER slow_import AFTER INSERT OR UPDATE ON variant
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();",
+    );
+    for (levels, expected) in [(vec![], None), (vec![stock("kite", 5)], Some(FaultKind::OutcomeUnknown))] {
+        let batch = Batch { products: vec![product("kite", 900, false)], stock: levels, ..Batch::empty(usd()) };
+        let ctx = alice();
+        let meanwhile = async {
+            gate.reached().await;
+            gate.end_it();
+            gate.open();
+        };
+        let (stored, ()) = tokio::join!(shop.import.import(&ctx, batch, Arc::new(|_| ())), meanwhile);
+        gate.close();
+        let kind = stored.err().map(|error| match error {
+            Failure::Fault(fault) => fault.kind(),
+            Failure::Refused(refusal) => panic!("{refusal:?}"),
+        });
+        assert_eq!(kind, expected);
+    }
 }
 
 async fn caller_that_leaves_during_a_commit_sees_its_effect_later(place: Place) {
