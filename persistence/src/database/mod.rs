@@ -50,7 +50,7 @@ pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, le
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;
-pub(crate) use tx::{Tx, TxConn, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
+pub(crate) use tx::{Tx, TxConn, bytewise, execute, first, keep_all, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use update::update;
 
 /// Where the database is, and how long its operations may take.

@@ -119,6 +119,17 @@ macro_rules! lock_all {
         }
     };
 }
+/// Returns all rows of a query, and keeps other transactions from changing them until the transaction ends. Several
+/// transactions can keep the same row.
+macro_rules! keep_all {
+    ($tx:expr, $query:expr) => {
+        match $tx.conn() {
+            Ok($crate::database::TxConn::Sqlite(conn)) => $query.load(*conn),
+            Ok($crate::database::TxConn::Postgres(conn)) => $query.for_share().load(*conn),
+            Err(error) => Err(error),
+        }
+    };
+}
 /// Returns the rows of a query that no other transaction has locked, and locks these rows until the transaction ends.
 macro_rules! lock_free {
     ($tx:expr, $query:expr) => {
@@ -129,7 +140,7 @@ macro_rules! lock_free {
         }
     };
 }
-pub(crate) use {execute, first, load, lock, lock_all, lock_free};
+pub(crate) use {execute, first, keep_all, load, lock, lock_all, lock_free};
 
 /// A text column, ordered by its bytes. On Postgres the default order is the collation of the database. With that
 /// order, lists would differ between the engines, and rows would be locked in another order than in the program.

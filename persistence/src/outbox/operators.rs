@@ -131,6 +131,10 @@ impl Known {
 
 pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
     let at = engine_now(tx)?;
+    if let Selection::Of(to) = which {
+        // Before the choice: a transaction that stores a dead letter for the endpoint has locked it.
+        queries::lock_endpoints(tx, std::slice::from_ref(&to.0))?;
+    }
     let mut chosen = dead(tx, which, limit)?;
     let room = limit.saturating_sub(count(chosen.len()));
     chosen.extend(match which {

@@ -14,8 +14,8 @@ use domain::outbox::{
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{
-    Engine, EngineTime, NO_LEASE, Statement, Timed, Tx, among, bytewise, constant, execute, insert_all, leases, load,
-    lock_all, on_backend, update,
+    Engine, EngineTime, NO_LEASE, Statement, Timed, Tx, among, bytewise, constant, execute, insert_all, keep_all,
+    leases, load, lock_all, on_backend, update,
 };
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, word};
@@ -112,8 +112,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> QueryResult<()>
     insert_all!(tx, messages::table, rows)
 }
 
-/// Returns those of the endpoints that are disabled. Creates the rows of new endpoints. Does not wait for the lock of a
-/// row.
+/// Returns those of the endpoints that are disabled, and keeps them disabled until the transaction ends. Creates the rows
+/// of new endpoints. Waits for the lock of a row only if the endpoint is disabled.
 pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> QueryResult<Vec<Endpoint>> {
     let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
     let query = endpoints::table.filter(among(endpoints::id, ids)).limit(to.len() as i64);
@@ -125,8 +125,17 @@ pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> Q
             execute!(tx, insert)?;
         }
     }
-    let disabled = known.into_iter().filter(|(_, disabled_at)| disabled_at.is_some());
-    Ok(disabled.map(|(id, _)| Endpoint(id)).collect())
+    if known.iter().all(|(_, disabled_at)| disabled_at.is_none()) {
+        return Ok(Vec::new());
+    }
+    // An operator may enable an endpoint at this moment. After that nothing would send a message that is stored as dead.
+    let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
+    let disabled = endpoints::table
+        .filter(among(endpoints::id, ids).and(endpoints::disabled_at.is_not_null()))
+        .order(bytewise(tx, "id"))
+        .limit(to.len() as i64);
+    let disabled: Vec<String> = keep_all!(tx, disabled.select(endpoints::id))?;
+    Ok(disabled.into_iter().map(Endpoint).collect())
 }
 
 /// The latest due time of the order's pending messages to this endpoint.

@@ -7,7 +7,7 @@ use domain::outbox::{
 };
 use domain::page::Limit;
 
-use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, health, lapsing, seed, states};
+use super::{ACCEPTED, HOUR, ILL, WELL, again, alice, at, failed, health, lapsing, seed, states};
 use crate::kit::data::{hours, noon, task};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
@@ -33,7 +33,12 @@ mod racing {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(retried_message_is_not_purged, message_retried_meanwhile_is_left_alone);
+    crate::on_postgres!(
+        retried_message_is_not_purged,
+        message_retried_meanwhile_is_left_alone,
+        message_to_an_endpoint_that_is_enabled_meanwhile_is_pending,
+        dead_letter_that_is_stored_meanwhile_is_retried,
+    );
 
     /// Runs `work` while another transaction changes a message by `sql`. `work` waits for the row, and the other
     /// transaction then commits.
@@ -70,6 +75,25 @@ mod racing {
         let revived = meanwhile(&place, &claimed, shop.deliveries.retry(&ctx, Selection::All, noon(), 10)).await;
         assert_eq!(revived.expect("asked"), 0);
         assert_eq!(place.raw().number("SELECT attempts FROM delivery"), 1);
+    }
+
+    async fn message_to_an_endpoint_that_is_enabled_meanwhile_is_pending(place: Place) {
+        let shop = place.shop().await;
+        shop.order("k1").await;
+        place.raw().execute("UPDATE destination SET disabled_at = 1");
+        meanwhile(&place, "UPDATE destination SET disabled_at = NULL", shop.order("k2")).await;
+        assert_eq!(states(&mut place.raw(), &alice()), ["pending 2"]);
+    }
+
+    /// An order has seen that the endpoint is disabled, and stores a dead letter.
+    async fn dead_letter_that_is_stored_meanwhile_is_retried(place: Place) {
+        let shop = place.shop().await;
+        seed(&mut place.raw(), ILL, 1, 1);
+        let ordering = "SELECT id FROM destination FOR SHARE; UPDATE delivery SET state = 'dead', ended_at = 1";
+        let (ctx, to) = (task(), Selection::Of(Endpoint(ILL.to_owned())));
+        let retried = meanwhile(&place, ordering, shop.deliveries.retry(&ctx, to, noon(), 10)).await;
+        assert_eq!(retried.expect("asked"), 1);
+        assert_eq!(states(&mut place.raw(), ILL), ["pending 1"]);
     }
 }
 
