@@ -90,21 +90,21 @@ impl CompleteCheckout {
         }
         let means = match &command.choice {
             None => None,
-            Some(choice) => match self.find_payment_means(ctx, choice).await? {
-                Some(means) => Some(means),
-                // An earlier outcome is replayed, even if the instrument is no longer on file.
-                None => {
-                    return match self.checkouts.completion(ctx, command.claim, command.id).await? {
-                        CompletionState::Answered(answer) => Ok(answer),
-                        _ => Err(CheckoutRefusal::UnknownInstrument.into()),
-                    };
+            Some(choice) => match self.find_payment_means(ctx, choice).await {
+                Ok(means) => Some(means),
+                // The key may belong to a completion that began when the instrument was known.
+                Err(Failure::Refused(refusal)) => {
+                    let earlier = self.earlier_answer(ctx, &command.claim, &command.id).await?;
+                    return earlier.ok_or_else(|| refusal.into());
                 }
+                Err(fault) => return Err(fault),
             },
         };
         let instrument = command.choice.map(|choice| choice.instrument);
 
         loop {
-            let now = self.clock.now();
+            // The grace begins before the lease, so that the owner stops before another process can claim the attempt.
+            let (now, owned) = (self.clock.now(), ctx.must_finish(self.limits.grace));
             let begin = BeginCompletion {
                 write: Write { claim: command.claim.clone(), now },
                 checkout: command.id.clone(),
@@ -115,8 +115,7 @@ impl CompleteCheckout {
             match self.checkouts.begin_completion(ctx, begin).await? {
                 CompletionState::Claimed { checkout, attempt } => {
                     (command.on_point_of_no_return)(&checkout);
-                    let ctx = ctx.must_finish(self.limits.grace);
-                    return AttemptOwner { use_case: self, ctx, means, attempt }.finish(checkout).await;
+                    return AttemptOwner { use_case: self, ctx: owned, means, attempt }.finish(checkout).await;
                 }
                 CompletionState::Answered(answer) => return Ok(answer),
                 CompletionState::Unknown(checkout) => return Ok(current_state(checkout)),
@@ -129,20 +128,37 @@ impl CompleteCheckout {
         }
     }
 
-    /// Finds the gateway and the credential to charge. `None` if the request has no credential and the gateway has none
-    /// on file.
+    /// Returns the answer of the completion that claimed the key, and waits for it if the completion is in progress. `None`
+    /// if the key is free.
+    async fn earlier_answer(
+        &self,
+        ctx: &RequestContext,
+        claim: &KeyClaim,
+        id: &CheckoutId,
+    ) -> Result<Option<Answer>, Failure<CheckoutRefusal>> {
+        match self.checkouts.completion(ctx, claim.clone(), id.clone()).await? {
+            CompletionState::Answered(answer) => Ok(Some(answer)),
+            CompletionState::Unknown(checkout) => Ok(Some(current_state(checkout))),
+            CompletionState::Free => Ok(None),
+            CompletionState::InProgress | CompletionState::Claimed { .. } => self.wait_for_owner(ctx, claim, id).await,
+        }
+    }
+
+    /// Finds the gateway and the credential to charge. Refuses if the shop does not offer the payment handler, or if the
+    /// request has no credential and the gateway has none on file.
     async fn find_payment_means(
         &self,
         ctx: &RequestContext,
         choice: &PaymentChoice,
-    ) -> Result<Option<PaymentMeans>, Failure<CheckoutRefusal>> {
+    ) -> Result<PaymentMeans, Failure<CheckoutRefusal>> {
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
         let credential = match &choice.credential {
             Some(credential) => Some(credential.clone()),
             None => gateway.on_file(ctx, choice).await?,
         };
-        Ok(credential.map(|credential| (gateway, credential)))
+        let credential = credential.ok_or(CheckoutRefusal::UnknownInstrument)?;
+        Ok((gateway, credential))
     }
 
     /// Waits until the call that owns the idempotency key has finished, without holding a connection or a lock. Returns

@@ -1,15 +1,16 @@
 //! Completion, step by step: the failing step decides what is recorded and what the caller gets.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::checkout::{
     Answer, Checkout, CheckoutId, CheckoutRefusal, CompleteCheckout, CompleteCommand, CompletionLimits,
     CompletionState, Outcome, Status,
 };
+use domain::context::Deadline;
 use domain::fault::{Failure, FaultKind};
 use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal};
-use domain::payment::{AttemptId, Credential, GatewayState, PaymentChoice};
+use domain::payment::{AttemptId, Credential, GatewayState, HandlerId, Instrument, PaymentChoice};
 use domain::secret::Secret;
 
 use crate::kit::{FakePorts, NOW, Script, checkout, context, details, instrument};
@@ -67,8 +68,10 @@ impl Completion {
         };
         let answer = use_case.run(&context(self.time), command).await;
         let notified = *notified.lock().expect("not poisoned");
+        let began = *ports.0.began.lock().expect("not poisoned");
+        let deadlines = ports.0.given.lock().expect("not poisoned").iter().map(|(deadline, _)| *deadline).collect();
         let pauses = ports.0.pauses.lock().expect("not poisoned").iter().map(Duration::as_millis).collect();
-        Completed { answer, notified, calls: ports.calls(), pauses }
+        Completed { answer, notified, calls: ports.calls(), began, deadlines, pauses }
     }
 }
 
@@ -77,6 +80,10 @@ struct Completed {
     /// Whether the callback of the point of no return was called.
     notified: bool,
     calls: Vec<String>,
+    /// The moment at which transaction 1 began.
+    began: Option<Instant>,
+    /// The deadlines of the calls after transaction 1.
+    deadlines: Vec<Deadline>,
     /// The pauses in milliseconds.
     pauses: Vec<u128>,
 }
@@ -229,22 +236,44 @@ async fn overtaken_attempt_is_answered_with_the_later_outcome() {
     }
 }
 
+/// The lease begins in transaction 1, which may take as long as the request. An owner that counted its grace from the end
+/// of that transaction would work on after its lease.
+#[tokio::test]
+async fn owner_stops_within_the_grace_from_the_beginning_of_transaction_1() {
+    let completion = Completion::of(Script { price: 100, ..Script::default() });
+    let grace = completion.grace;
+    let Completed { began, deadlines, .. } = completion.run().await;
+    let end = began.expect("begun") + grace;
+    assert!(!deadlines.is_empty());
+    assert!(deadlines.iter().all(|deadline| deadline.instant() <= end), "{deadlines:?} after {end:?}");
+}
+
 #[tokio::test]
 async fn outcome_is_replayed_without_the_instrument() {
     let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
-    let complete = async |begun| {
-        let script = Script { states: Mutex::new(vec![begun]), ..Script::default() };
-        let choice = Some(PaymentChoice { instrument: instrument(), credential: None });
-        let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(script) }.run().await;
-        (answer, calls)
-    };
-    let (answer, calls) = complete(CompletionState::Answered(answered.clone())).await;
-    assert_eq!((answer.expect("an outcome"), calls), (answered, vec![]));
-    for begun in [CompletionState::InProgress, CompletionState::Free, CompletionState::Unknown(rose())] {
-        let (answer, calls) = complete(begun).await;
-        let refused = CheckoutRefusal::UnknownInstrument;
-        assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
-        assert_eq!(calls, Vec::<String>::new());
+    let of_another_shop = Instrument { handler: HandlerId("other".to_owned()), ..instrument() };
+    for (unknown, refused) in
+        [(instrument(), CheckoutRefusal::UnknownInstrument), (of_another_shop, CheckoutRefusal::UnknownHandler)]
+    {
+        let complete = async |states| {
+            let script = Script { states: Mutex::new(states), ..Script::default() };
+            let choice = Some(PaymentChoice { instrument: unknown.clone(), credential: None });
+            let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(script) }.run().await;
+            (answer, calls.into_iter().filter(|call| call != "pause").collect::<Vec<_>>())
+        };
+        let earlier = CompletionState::Answered(answered.clone());
+        for states in [vec![earlier.clone()], vec![CompletionState::InProgress, earlier]] {
+            let (answer, calls) = complete(states).await;
+            assert_eq!((answer.expect("an outcome"), calls), (answered.clone(), vec![]));
+        }
+        let paying = rose();
+        let (answer, _) = complete(vec![CompletionState::Unknown(paying.clone())]).await;
+        assert_eq!(answer.expect("the state"), Answer { outcome: Outcome::Checkout(paying), replayed: false });
+        for states in [vec![CompletionState::Free], vec![CompletionState::InProgress, CompletionState::Free]] {
+            let (answer, calls) = complete(states).await;
+            assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
+            assert_eq!(calls, Vec::<String>::new());
+        }
     }
 }
 

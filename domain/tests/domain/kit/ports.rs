@@ -1,7 +1,7 @@
 //! A fake of the stores of checkouts, payments and idempotency keys, of the payment gateway, and of the clock.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::PortFuture;
 use domain::checkout::{
@@ -65,6 +65,8 @@ pub struct Script {
     pub pauses: Mutex<Vec<Duration>>,
     /// The recorded calls, at most a hundred, because one test polls with pauses that take no time.
     pub calls: Mutex<Vec<String>>,
+    /// The moment of the last call of `begin_completion`.
+    pub began: Mutex<Option<Instant>>,
     /// The different deadlines of the calls, each with the time that was left until the deadline.
     pub given: Mutex<Vec<(Deadline, Duration)>>,
 }
@@ -180,6 +182,7 @@ impl CheckoutStore for FakePorts {
         begin: BeginCompletion,
     ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>> {
         self.record_call("begin");
+        *self.0.began.lock().expect("not poisoned") = Some(Instant::now());
         let mut begun = self.0.begun.lock().expect("not poisoned");
         if !begun.is_empty() {
             return ready(Ok(begun.remove(0)));
