@@ -12,9 +12,10 @@ pub(super) const HELD_FOR: Duration = DAY.saturating_mul(7);
 /// How early the shop captures or cancels a payment before the gateway would release the amount.
 const CAPTURE_MARGIN: Duration = DAY;
 
-/// The time at which an amount that was authorized at `held_at` is captured or cancelled, if nothing is shipped before.
-pub fn capture_due(held_at: Timestamp) -> Timestamp {
-    held_at + HELD_FOR.saturating_sub(CAPTURE_MARGIN)
+/// The time at which an authorized amount is captured or cancelled, if nothing is shipped before. `began` is the beginning
+/// of the attempt, which is before the authorization. The shop may know of the authorization only days later.
+pub fn capture_due(began: Timestamp) -> Timestamp {
+    began + HELD_FOR.saturating_sub(CAPTURE_MARGIN)
 }
 
 /// Why a refund is refused. Nothing is recorded.

@@ -6,6 +6,8 @@
 //! transaction waits for the rows of its key: a claim that checks the binding of the key while the key is being
 //! released.
 
+use std::time::Duration;
+
 use diesel::QueryResult;
 use domain::checkout::{
     Answer, BeginCompletion, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, CompletionState, OrderLink, Outcome,
@@ -26,6 +28,10 @@ use crate::database::{Decided, Tx, TxError};
 use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
+
+/// If an outcome becomes known later than this after the beginning of its completion, the age of its key begins anew, so
+/// that the outcome is replayed for the whole retention. Before that, an update of the index of the ages is not worth it.
+const LATE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn begin(
     tx: &mut Tx<'_>,
@@ -202,7 +208,7 @@ pub(super) fn settle(
             (AttemptState::Cancelled, StockChange::Release, Outcome::Checkout(unpaid))
         }
     };
-    payment::transition(tx, &attempt.id, (attempt.state, state), Some(capture_due(now)))?;
+    payment::transition(tx, &attempt.id, (attempt.state, state), Some(capture_due(attempt.created_at)))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
         Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,
@@ -211,7 +217,8 @@ pub(super) fn settle(
     if settlement.outcome == PaymentOutcome::NotAttempted {
         idempotency::forget(tx, key)?;
     } else {
-        idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
+        let since = (now - attempt.created_at > LATE).then_some(now);
+        idempotency::set_outcome(tx, key, &to_text(&outcome)?, since)?;
     }
     stock::change(tx, &demand, change)?;
     Ok(outcome)

@@ -104,7 +104,7 @@ fn state_of<O: DeserializeOwned>(found: Option<queries::Found>, claim: &KeyClaim
 
 /// Stores the outcome of a claimed write, which every replay returns.
 pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O) -> QueryResult<()> {
-    queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
+    queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?, None)
 }
 
 /// Deletes at most `limit` keys that are older than `before`, with their bindings, and returns their number. A key

@@ -82,13 +82,14 @@ pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryR
     Ok(execute!(tx, change)? == 1)
 }
 
-pub(crate) fn set_outcome(tx: &mut Tx<'_>, id: KeyId<'_>, outcome: &str) -> QueryResult<()> {
+/// Stores the outcome of a claimed key. With `since`, the age of the key begins at that time.
+pub(crate) fn set_outcome(tx: &mut Tx<'_>, id: KeyId<'_>, outcome: &str, since: Option<Timestamp>) -> QueryResult<()> {
     let KeyId { principal, operation, resource, key } = id;
     let [principal, name, resource, key] = [principal, operation, resource, key].map(str::to_owned);
     // Without its outcome the key would be in progress for ever.
     let otherwise = format!("{operation} of {resource:?} has no such key");
-    let change = update(keys::table.find((principal, name, resource, key))).set(keys::outcome.eq(outcome.to_owned()));
-    tx.defer_one(change, otherwise)
+    let values = (keys::outcome.eq(outcome.to_owned()), since.map(|since| keys::created_at.eq(millis(since))));
+    tx.defer_one(update(keys::table.find((principal, name, resource, key))).set(values), otherwise)
 }
 
 pub(crate) fn stored_outcome(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<Option<String>> {

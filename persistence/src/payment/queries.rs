@@ -112,12 +112,13 @@ pub(crate) fn transition(
     tx.defer(change)
 }
 
-/// Makes the held payment of a checkout due now, because something was shipped, so that the payment is captured.
+/// Makes the held payment of a checkout due now, because something was shipped, so that the payment is captured. A worker
+/// that has claimed the payment can no longer postpone it.
 pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
         .filter(attempts::state.eq(AttemptState::Authorized.into_str()));
-    let change = update(held).set(attempts::due_at.eq(millis(now)));
+    let change = update(held).set((attempts::due_at.eq(millis(now)), attempts::checks.eq(attempts::checks + 1)));
     execute!(tx, change).map(drop)
 }
 

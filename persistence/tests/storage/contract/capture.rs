@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::{LineId, Outcome, Status};
+use domain::checkout::{CheckoutStore, LineId, Outcome, Settlement, Status};
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment,
 };
@@ -11,7 +11,7 @@ use domain::payment::{
     PaymentOutcome, PaymentReference, capture_due,
 };
 
-use crate::kit::data::{hours, noon, task};
+use crate::kit::data::{hours, noon, settlement, task};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
@@ -22,6 +22,8 @@ on_both_engines!(
     the_first_shipment_makes_a_capture_due,
     event_without_a_shipment_makes_no_capture_due,
     capture_is_due_shortly_before_the_hold_lapses,
+    capture_of_a_payment_that_is_settled_late_is_due_before_the_hold_lapses,
+    shipment_makes_a_capture_due_that_a_worker_postpones_later,
     fully_cancelled_order_is_not_wanted,
     ended_hold_is_not_changed,
     clock_that_is_behind_makes_no_hold_due_early,
@@ -99,7 +101,8 @@ async fn the_first_shipment_makes_a_capture_due(place: Place) {
     append(&shop, &order, vec![shipment("one", "shipped", units("li_1", 1))]).await;
     assert!(claim(&shop, noon()).await.is_empty());
     let claimed = claim(&shop, noon() + hours(1)).await;
-    let expected = Attempt { checks: 1, state: AttemptState::Authorized, ..attempt };
+    // The shipment counts too.
+    let expected = Attempt { checks: 2, state: AttemptState::Authorized, ..attempt };
     assert_eq!(claimed, [AuthorizedAttempt { attempt: expected, wanted: true }]);
 }
 
@@ -118,6 +121,26 @@ async fn capture_is_due_shortly_before_the_hold_lapses(place: Place) {
     assert!(claim(&shop, due - Duration::from_millis(1)).await.is_empty());
     let claimed = claim(&shop, due).await;
     assert_eq!(claimed.iter().map(|held| held.wanted).collect::<Vec<_>>(), [true]);
+}
+
+/// The gateway authorized the payment when the attempt began, but its answer was lost.
+async fn capture_of_a_payment_that_is_settled_late_is_due_before_the_hold_lapses(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let late = Settlement { now: noon() + hours(60), ..settlement(&attempt, PaymentOutcome::Authorized) };
+    shop.checkouts.settle(&task(), late).await.expect("settled");
+    assert!(claim(&shop, capture_due(noon()) - Duration::from_millis(1)).await.is_empty());
+    assert_eq!(claim(&shop, capture_due(noon())).await.len(), 1);
+}
+
+async fn shipment_makes_a_capture_due_that_a_worker_postpones_later(place: Place) {
+    let shop = place.shop().await;
+    let (order, _) = held(&shop).await;
+    let due = capture_due(noon());
+    let declined = claim(&shop, due).await.remove(0);
+    append(&shop, &order, vec![shipment("one", "shipped", units("li_1", 1))]).await;
+    shop.attempts.postpone(&task(), &declined.attempt, due + hours(1)).await.expect("refused in silence");
+    assert_eq!(claim(&shop, due).await.len(), 1);
 }
 
 async fn fully_cancelled_order_is_not_wanted(place: Place) {

@@ -1,15 +1,19 @@
 //! Settlement: a paid checkout becomes exactly one order, and held stock is always released or sold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::checkout::{CheckoutStore, MessageCode, Outcome, Status};
+use domain::checkout::{Answer, CheckoutStore, CompletionState, MessageCode, Outcome, Settlement, Status};
+use domain::idempotency::{IdempotencyStore, RETENTION};
 use domain::import::Batch;
 use domain::order::{LineStatus, OrderEventKind, OrderStore};
 use domain::payment::{AttemptState, AttemptStore, PaymentOutcome};
 use tokio::task::JoinSet;
 
 use crate::kit::Place;
-use crate::kit::data::{about, alice, begin, new_checkout, noon, product, rich_request, settlement, stock, task, usd};
+use crate::kit::data::{
+    about, alice, begin, hours, new_checkout, noon, product, rich_request, settlement, stock, task, usd,
+};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -23,6 +27,7 @@ on_both_engines!(
     free_checkout_becomes_an_order,
     a_payment_of_unknown_outcome_can_still_be_settled,
     settlement_of_an_unrecorded_attempt_is_a_fault,
+    outcome_of_a_late_settlement_is_replayed_for_the_whole_retention,
     settlement_without_its_key_changes_nothing,
     order_of_any_number_of_lines_keeps_them_all,
 );
@@ -60,6 +65,19 @@ async fn order_contains_lines_and_address_of_the_checkout(place: Place) {
     assert_eq!(order.expectations[0].destination, crate::kit::data::address("2 Side St"));
     assert!(matches!(order.events[..], [ref placed] if placed.kind == OrderEventKind::Placed));
     assert_eq!(shop.orders.read_page(&task(), order.page.clone()).await.expect("read"), Some(order));
+}
+
+async fn outcome_of_a_late_settlement_is_replayed_for_the_whole_retention(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let settled_at = noon() + hours(49);
+    let late = Settlement { now: settled_at, ..settlement(&attempt, PaymentOutcome::Confirmed) };
+    let outcome = shop.checkouts.settle(&task(), late).await.expect("settled");
+    shop.keys.purge(&task(), settled_at - Duration::from_millis(1), 10).await.expect("purged");
+    let mut repeated = begin(&checkout.id, "k1");
+    repeated.write.now = settled_at + RETENTION - Duration::from_millis(1);
+    let state = shop.checkouts.begin_completion(&alice(), repeated).await.expect("replayed");
+    assert_eq!(state, CompletionState::Answered(Answer { outcome, replayed: true }));
 }
 
 async fn declined_payment_releases_the_stock_and_allows_another(place: Place) {
