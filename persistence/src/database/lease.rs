@@ -16,10 +16,12 @@ use diesel::query_builder::QueryId;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Nullable, SqlType};
 use domain::clock::Timestamp;
+use domain::fault::FaultKind;
+use slog::{Logger, error};
 
-use super::Engine;
 use super::constant::{Constant, constant};
 use super::tx::{Tx, TxConn};
+use super::{Engine, Operation};
 use crate::stored::nearest_instant;
 
 /// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, but the compiler refuses to
@@ -108,6 +110,23 @@ impl Timed {
             Engine::Postgres => &self.postgres,
         }
     }
+}
+
+/// Returns the claimed items that can be read. A row that cannot be read, named by its id, is logged and left out, so that
+/// a worker goes on with the others. The row keeps its lease, and is claimed and logged again after the lease.
+pub(crate) fn readable<T>(
+    log: &Logger,
+    operation: Operation,
+    claimed: impl IntoIterator<Item = (String, QueryResult<T>)>,
+) -> Vec<T> {
+    let read = |(id, item): (String, QueryResult<T>)| {
+        item.inspect_err(|error| {
+            error!(log, "claimed row cannot be read"; "op" => operation.name, "id" => id,
+                "error_code" => FaultKind::Internal.into_str(), "error" => %error);
+        })
+        .ok()
+    };
+    claimed.into_iter().filter_map(read).collect()
 }
 
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {

@@ -46,7 +46,7 @@ use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use group::Group;
 pub(crate) use insert::{insert_all, take_first};
-pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases};
+pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, Timed, engine_now, lease, lease_queue, leases, readable};
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;

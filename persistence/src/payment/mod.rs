@@ -15,7 +15,7 @@ use domain::payment::{
     PaymentReference,
 };
 
-use crate::database::{Database, Operation, Tx};
+use crate::database::{Database, Operation, Tx, readable};
 
 pub(crate) use queries::{AttemptRow, capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
@@ -50,8 +50,8 @@ impl AttemptStore for SqlAttemptStore {
         lease: Duration,
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault> {
-        let op = Operation::write("payment.claim_due");
-        self.0.run(ctx, op, move |tx| Ok(queries::claim_unsettled(tx, now, lease, limit)?))
+        let (op, log) = (Operation::write("payment.claim_due"), ctx.log().clone());
+        self.0.run(ctx, op, move |tx| Ok(readable(&log, op, queries::claim_unsettled(tx, now, lease, limit)?)))
     }
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
@@ -67,8 +67,14 @@ impl AttemptStore for SqlAttemptStore {
         lease: Duration,
         limit: u32,
     ) -> PortFuture<Vec<AuthorizedAttempt>, Fault> {
-        let op = Operation::write("payment.claim_held");
-        self.0.run(ctx, op, move |tx| Ok(claim_authorized(tx, now, lease, limit)?))
+        let (op, log) = (Operation::write("payment.claim_held"), ctx.log().clone());
+        self.0.run(ctx, op, move |tx| {
+            let held = readable(&log, op, queries::claim_held(tx, now, lease, limit)?).into_iter().map(|attempt| {
+                let wanted = queries::wanted(tx, &attempt.checkout)?;
+                Ok(AuthorizedAttempt { attempt, wanted })
+            });
+            Ok(held.collect::<QueryResult<_>>()?)
+        })
     }
 
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
@@ -80,20 +86,6 @@ impl AttemptStore for SqlAttemptStore {
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
         self.0.run(ctx, Operation::write("payment.record_event"), move |tx| Ok(record_event(tx, &event, now)?))
     }
-}
-
-fn claim_authorized(
-    tx: &mut Tx<'_>,
-    now: Timestamp,
-    lease: Duration,
-    limit: u32,
-) -> QueryResult<Vec<AuthorizedAttempt>> {
-    let attempts = queries::claim_held(tx, now, lease, limit)?;
-    let held = |attempt: Attempt| {
-        let wanted = queries::wanted(tx, &attempt.checkout)?;
-        Ok(AuthorizedAttempt { attempt, wanted })
-    };
-    attempts.into_iter().map(held).collect()
 }
 
 /// How long gateway events are stored, so that a repeated event is recognized. Gateways stop repeating an event after a

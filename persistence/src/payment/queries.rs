@@ -59,6 +59,13 @@ impl AttemptRow {
     }
 }
 
+/// A claimed attempt, with the id of its row.
+pub(super) type Claimed = (String, QueryResult<Attempt>);
+
+fn claimed(row: AttemptRow) -> Claimed {
+    (row.id.clone(), row.into_attempt().map(|(attempt, _)| attempt))
+}
+
 /// Stores an attempt with a lease of `owned_for` for its owner.
 pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
     let values = (
@@ -132,18 +139,18 @@ pub(super) fn claim_unsettled(
     now: Timestamp,
     length: Duration,
     limit: u32,
-) -> QueryResult<Vec<Attempt>> {
+) -> QueryResult<Vec<Claimed>> {
     // Attempts with a due time too far ahead are checked now, because a check that comes too early does no harm.
     bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
     let rows = claim_due(tx, IS_UNSETTLED, now, length, limit)?;
-    rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
+    Ok(rows.into_iter().map(claimed).collect())
 }
 
 /// Claims held attempts that are due. A due time that is far ahead is not changed: a capture cannot be undone, and the
 /// clock of this instance may be the wrong one.
-pub(super) fn claim_held(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Attempt>> {
+pub(super) fn claim_held(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Claimed>> {
     let rows = claim_due(tx, IS_HELD, now, length, limit)?;
-    rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
+    Ok(rows.into_iter().map(claimed).collect())
 }
 
 /// Makes a claimed attempt due at `at`, and ends its lease. Changes nothing after a later claim or a change of state.

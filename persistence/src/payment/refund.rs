@@ -16,7 +16,8 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, refuse, update,
+    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, readable, refuse,
+    update,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
@@ -40,8 +41,8 @@ impl RefundStore for SqlRefundStore {
         lease: Duration,
         limit: u32,
     ) -> PortFuture<Vec<Refund>, Fault> {
-        let op = Operation::write("refund.claim_due");
-        self.0.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
+        let (op, log) = (Operation::write("refund.claim_due"), ctx.log().clone());
+        self.0.run(ctx, op, move |tx| Ok(readable(&log, op, claim(tx, now, lease, limit)?)))
     }
 
     fn record(
@@ -112,14 +113,20 @@ fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
     Ok(Amount::new(on_backend!(tx, |conn| query.first(*conn))?))
 }
 
-fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Refund>> {
+/// Claims due refunds, each with the id of its row.
+fn claim(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    length: Duration,
+    limit: u32,
+) -> QueryResult<Vec<(String, QueryResult<Refund>)>> {
     bring_forward(tx, IS_OPEN, now + LONGEST_WAIT_REFUND, now, limit)?;
     let rows = claim_due(tx, IS_OPEN, now, length, limit)?;
     let claimed = |row: RefundRow| {
         let query = payment_attempt::table.find(&row.attempt_id).select(payment_attempt::reference);
         let reference: Option<String> = on_backend!(tx, |conn| query.first(*conn))?;
-        let reference = reference.ok_or_else(|| malformed("a refund of a payment without a reference"))?;
-        row.into_refund(PaymentReference(reference))
+        let reference = reference.ok_or_else(|| malformed("a refund of a payment without a reference"));
+        Ok((row.id.clone(), reference.and_then(|reference| row.into_refund(PaymentReference(reference)))))
     };
     rows.into_iter().map(claimed).collect()
 }

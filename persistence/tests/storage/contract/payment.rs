@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::checkout::{BeginCompletion, CheckoutStore};
+use domain::money::Amount;
 use domain::payment::{
     Attempt, AttemptState, AttemptStore, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentChoice, PaymentOutcome,
-    PaymentReference,
+    PaymentReference, RefundId, RefundStore, RefundWanted,
 };
 use domain::secret::Secret;
 
 use crate::kit::Place;
-use crate::kit::data::{alice, begin, hours, instrument, noon, task};
+use crate::kit::data::{ALICE, PATIENCE, alice, begin, hours, instrument, noon, recorded, task};
 use crate::on_both_engines;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -26,6 +27,7 @@ on_both_engines!(
     attempts_are_brought_forward_up_to_the_limit,
     reference_is_stored_with_its_attempt,
     concurrent_claimers_share_the_rows,
+    row_that_cannot_be_read_is_logged_and_delays_no_other,
     stored_credential_is_found_under_its_handler_only,
 );
 
@@ -170,6 +172,39 @@ async fn concurrent_claimers_share_the_rows(place: Place) {
     }
     let distinct: HashSet<String> = claimed.iter().cloned().collect();
     assert_eq!((claimed.len(), distinct), (due.len(), due));
+}
+
+async fn row_that_cannot_be_read_is_logged_and_delays_no_other(place: Place) {
+    let shop = place.shop().await;
+    for key in ["open-1", "open-2", "held-1", "held-2", "paid-1", "paid-2"] {
+        let (_, attempt) = shop.begun(&[("song", 1)], key).await;
+        let id = attempt.id.clone();
+        shop.attempts.record_reference(&task(), id, PaymentReference(key.to_owned())).await.expect("recorded");
+        match &key[..4] {
+            "held" => drop(shop.settle(&attempt, PaymentOutcome::Authorized).await),
+            "paid" => {
+                shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+                let (attempt, amount) = (attempt.id, Amount::new(100));
+                let wanted = RefundWanted { id: RefundId::generate(noon()), attempt, amount, now: noon() };
+                shop.refunds.request(&task(), wanted).await.expect("requested");
+            }
+            _ => {}
+        }
+    }
+    place.raw().execute(
+        "UPDATE payment_attempt SET currency = '?' WHERE reference LIKE '%-1';
+         UPDATE refund SET currency = '?' WHERE attempt_id IN (SELECT id FROM payment_attempt WHERE reference = 'paid-1')",
+    );
+    let ((ctx, logs), later) = (recorded(ALICE, PATIENCE), noon() + hours(1_000));
+    let open = shop.attempts.claim_due(&ctx, later, HOUR, 10).await.expect("claimed");
+    let held = shop.attempts.claim_authorized(&ctx, later, HOUR, 10).await.expect("claimed");
+    let refunds = shop.refunds.claim_due(&ctx, later, HOUR, 10).await.expect("claimed");
+    let references = open.iter().chain(held.iter().map(|held| &held.attempt)).map(|attempt| attempt.reference.as_ref());
+    let references = references.chain(refunds.iter().map(|refund| Some(&refund.reference)));
+    assert_eq!(references.flatten().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["open-2", "held-2", "paid-2"]);
+    for op in ["payment.claim_due", "payment.claim_held", "refund.claim_due"] {
+        assert_eq!(logs.count(&format!("claimed row cannot be read op={op}")), 1, "{logs:?}");
+    }
 }
 
 async fn stored_credential_is_found_under_its_handler_only(place: Place) {
