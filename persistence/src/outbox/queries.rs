@@ -138,13 +138,16 @@ pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> Q
     Ok(disabled.into_iter().map(Endpoint).collect())
 }
 
-/// The latest due time of the order's pending messages to this endpoint.
+/// The latest due time of the order's pending messages to this endpoint. That message does not end before the transaction
+/// does, so that its end makes the message that this transaction stores due.
 pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> QueryResult<Option<i64>> {
     let query = messages::table
         .filter(messages::order_id.eq(order.as_str()).and(messages::destination.eq(&to.0)))
         .filter(constant::<Bool>(IS_PENDING))
-        .select(diesel::dsl::max(messages::due_at));
-    on_backend!(tx, |conn| query.first(*conn))
+        .order(messages::due_at.desc())
+        .limit(1);
+    let latest: Vec<i64> = keep_all!(tx, query.select(messages::due_at))?;
+    Ok(latest.first().copied())
 }
 
 /// Returns at most `limit` endpoints that are served next, and locks their rows until the transaction ends. Other

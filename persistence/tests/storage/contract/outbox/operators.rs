@@ -38,6 +38,7 @@ mod racing {
         message_retried_meanwhile_is_left_alone,
         message_to_an_endpoint_that_is_enabled_meanwhile_is_pending,
         dead_letter_that_is_stored_meanwhile_is_retried,
+        message_whose_older_one_ends_meanwhile_is_due_at_once,
     );
 
     /// Runs `work` while another transaction changes a message by `sql`. `work` waits for the row, and the other
@@ -94,6 +95,17 @@ mod racing {
         let retried = meanwhile(&place, ordering, shop.deliveries.retry(&ctx, to, noon(), 10)).await;
         assert_eq!(retried.expect("asked"), 1);
         assert_eq!(states(&mut place.raw(), ILL), ["pending 1"]);
+    }
+
+    async fn message_whose_older_one_ends_meanwhile_is_due_at_once(place: Place) {
+        let shop = place.shop().await;
+        let order = shop.order("k1").await;
+        let placed = shop.claimed(at(noon())).await;
+        shop.record(&placed, again(), noon()).await;
+        let ending = "UPDATE delivery SET state = 'delivered', ended_at = 1";
+        meanwhile(&place, ending, shop.news(&order, &["one"])).await;
+        let due = "SELECT due_at FROM delivery WHERE state = 'pending'";
+        assert_eq!(place.raw().number(due), noon().unix_timestamp() * 1_000);
     }
 }
 
