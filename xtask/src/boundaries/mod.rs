@@ -2,10 +2,13 @@
 //!
 //! `dependencies.rs` has the rules for dependencies, checked on the output of `cargo metadata`. `rules.rs` has the rules for
 //! code, checked on tokens, so that comments and strings are not taken for code. `reach.rs` finds files that are not compiled.
-//! `ports.rs` and `golden.rs` find what a new port or a new keyed write lacks.
+//! `ports.rs`, `golden.rs` and `modules.rs` find what a new port, a new keyed write or a new module lacks. `migrations.rs`
+//! checks the names of the migrations.
 
 mod dependencies;
 mod golden;
+mod migrations;
+mod modules;
 mod ports;
 mod reach;
 mod rules;
@@ -26,6 +29,7 @@ use violation::Violation;
 pub fn run() -> Result<()> {
     let mut violations = dependencies::check(&process::metadata()?)?;
     violations.extend(check(sources::rust()?, &newest_set()?));
+    violations.extend(migrations::check(&migrations::names()?));
     for violation in &violations {
         println!("{violation}");
     }
@@ -40,7 +44,8 @@ pub fn run() -> Result<()> {
 
 /// Applies every rule about files to all files. `golden` is the text of the newest golden set.
 fn check(sources: &[Source], golden: &str) -> BTreeSet<Violation> {
-    let of_all = [reach::check(sources), ports::check(sources), golden::check(sources, golden)];
+    let of_all =
+        [reach::check(sources), ports::check(sources), golden::check(sources, golden), modules::check(sources)];
     sources.iter().flat_map(check_file).chain(of_all.into_iter().flatten()).collect()
 }
 
