@@ -92,8 +92,8 @@ async fn newest_golden_set_has_rows_of_every_table(place: Place) {
     missing.retain(|table| rows(&newest, table).is_empty());
     assert!(
         missing.is_empty(),
-        "the newest golden set has no rows of the tables {missing:?}: store some in `history` \
-         (persistence/tests/storage/golden/history.rs), raise `stored::FORMAT`, run `cargo xtask golden`, and commit the \
+        "the newest golden set has no rows of the tables {missing:?}: store some in the `history` \
+         of golden! in the contract tests of the module (or in persistence/tests/storage/golden/history.rs), raise `stored::FORMAT`, run `cargo xtask golden`, and commit the \
          new set"
     );
 }
