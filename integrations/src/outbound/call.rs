@@ -61,6 +61,12 @@ impl Limits {
         body_bytes: 256 * 1024,
         body_is_needed: true,
     };
+
+    /// Sets the time for one attempt. The whole call has at least this time.
+    #[must_use]
+    pub fn with_attempt(self, attempt: Duration) -> Self {
+        Self { attempt, total: self.total.max(attempt), ..self }
+    }
 }
 
 /// Whether a call may be repeated.
@@ -216,3 +222,7 @@ impl Reply {
         Some(Duration::from_secs(seconds.min(DAY)))
     }
 }
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

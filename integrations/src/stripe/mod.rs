@@ -149,7 +149,7 @@ impl HttpPaymentGateway {
     }
 
     fn limits(&self) -> Limits {
-        Limits { attempt: self.config.attempt_timeout, ..Limits::PAYMENT }
+        Limits::PAYMENT.with_attempt(self.config.attempt_timeout)
     }
 
     async fn send<T: DeserializeOwned>(
