@@ -255,7 +255,9 @@ fn reference_names_every_setting_that_is_shown() {
 
 #[test]
 fn wrong_arguments_exit_with_2_and_help_with_0() {
-    for arguments in [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"]] {
+    for arguments in
+        [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"], &["demo", "--url", "shop:8080"]]
+    {
         let finished = tuckshop(arguments, &[]);
         assert_eq!(finished.code, 2, "{arguments:?}");
         assert!(!finished.err.is_empty(), "{arguments:?}");
@@ -268,7 +270,9 @@ fn wrong_arguments_exit_with_2_and_help_with_0() {
 /// The demo is an ordinary platform: it buys from a running shop and prints what each step took.
 async fn demo_buys_something(place: Place) {
     let server = place.serve().await;
-    let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &[]);
+    // The demo ignores a proxy, at which nothing listens here.
+    let proxy = [("http_proxy", "http://127.0.0.1:1"), ("ALL_PROXY", "http://127.0.0.1:1")];
+    let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &proxy);
     assert_eq!(finished.code, 0, "{}", finished.err);
     assert!(finished.out.contains("Bought. The buyer's page: http://127.0.0.1"), "{}", finished.out);
     assert!(finished.out.contains("The platform received a webhook: order_placed (msg_"), "{}", finished.out);
