@@ -124,7 +124,9 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
             "development mode refuses a live key: cards would be charged for a demo catalogue",
         );
     }
-    if Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
+    // The parser accepts a sign before the year.
+    let is_signed = payment.handler_version.starts_with(['+', '-']);
+    if is_signed || Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_VERSION", "must be a date, YYYY-MM-DD");
     }
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {

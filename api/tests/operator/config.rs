@@ -94,6 +94,7 @@ fn unreadable_values_are_reported_with_the_expected_form() {
         ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "javascript:alert(1)", "must be an http or https URL"),
         ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "file:///etc/passwd", "must be an http or https URL"),
         ("TUCKSHOP_HTTP_PUBLIC_URL", "javascript:alert(1)", "must be an http or https URL"),
+        ("TUCKSHOP_PAYMENT_HANDLER_VERSION", "+2026-04-08", "must be a date, YYYY-MM-DD"),
         ("TUCKSHOP_SHOP_CURRENCY", "usd", "cannot be read. The ISO 4217 code of all prices, in capital letters"),
         ("TUCKSHOP_LOG_LEVEL", "warn", "must be one of `trace`, `debug`, `info`, `warning`, `error`, `critical`."),
         ("TUCKSHOP_LOG_LEVEL", "crit", "must be one of `trace`"),
