@@ -225,7 +225,9 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     let server = Server::build()
         .workers(config.workers())
         .max_concurrent_connections(config.http.max_connections)
-        .shutdown_timeout(config.shutdown.drain_ms.div_ceil(1_000))
+        // One second longer than the drain, so that the drain ends first and names the unfinished requests. actix cuts
+        // them at its own timeout and reports no failure.
+        .shutdown_timeout(config.shutdown.drain_ms.div_ceil(1_000) + 1)
         .disable_signals();
     connection::listen(server, listener, connections, application)
 }

@@ -8,6 +8,7 @@ use domain::money::{Amount, Currency, Money};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use url::Url;
 
 use super::demo_platform::{Event, Platform};
 use super::output::say;
@@ -37,7 +38,13 @@ pub(super) fn run(
         Ok(platform) => platform,
         Err(error) => return failed(&format!("the demo's own server cannot listen: {error}")),
     };
-    let shopper = Shopper { url, items, token, agent: platform.agent(), client: Client::new() };
+    // The demo prints what each step took, so nothing is between it and the shop. A proxy of the environment rarely
+    // reaches a shop on this machine.
+    let client = match Client::builder().no_proxy().build() {
+        Ok(client) => client,
+        Err(error) => return failed(&chain(&error)),
+    };
+    let shopper = Shopper { url, items, token, agent: platform.agent(), client };
     let bought = runtime.block_on(platform.during(async { shopper.buy().await }));
     match bought {
         Ok(Ok(event)) => {
@@ -46,6 +53,15 @@ pub(super) fn run(
         }
         Ok(Err(why)) => failed(&why),
         Err(error) => failed(&format!("the demo's own server ended: {error}")),
+    }
+}
+
+/// Checks the URL of a shop.
+pub(super) fn shop_url(text: &str) -> Result<String, &'static str> {
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.query().is_none();
+    match Url::parse(text) {
+        Ok(url) if is_web(&url) && url.fragment().is_none() => Ok(text.to_owned()),
+        _ => Err("must be an http or https URL without a query, such as http://127.0.0.1:8080"),
     }
 }
 

@@ -69,7 +69,7 @@ enum Command {
     /// Buy something from a running shop in development mode and print each step.
     Demo {
         /// The URL of the shop. Default: the configured address, in development mode only.
-        #[arg(long)]
+        #[arg(long, value_parser = demo::shop_url)]
         url: Option<String>,
         /// The SKU of an item to buy; may be given several times. Default: two items of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]

@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::{Endpoint, OutboxStore};
 use slog::{Logger, info, warn};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::{DONE, FAILED, Outcome, banner, cannot_open};
@@ -16,7 +17,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::csv;
 use crate::log::LostLines;
-use crate::runtime::{Signals, limits};
+use crate::runtime::{Signals, limits, start_on_thread};
 use crate::server::{self, Ending, Listeners};
 
 /// The longest the import of the demo catalogue may take.
@@ -33,7 +34,8 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 }
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
-    // The signals are registered first, so that no signal is missed.
+    // The signals are registered first, so that no signal is missed. Process 1 of a container has no other way to notice
+    // them.
     let (mut first, mut second) = (Signals::to_stop()?, Signals::to_stop()?);
     let ignored = Signals::to_ignore()?;
     limits::raise_open_files(config, log);
@@ -41,10 +43,17 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
     let operations = config.operations.socket_address()?;
     let operations = operations.map(|address| app::bind("TUCKSHOP_OPERATIONS_ADDRESS", address)).transpose()?;
-    if config.mode == Mode::Development {
-        import_demo_catalogue(config, log, runtime).await?;
-    }
-    let app = App::build(config, log, lost, runtime.handle(), &listener)?;
+    let handle = runtime.handle().clone();
+    let start = start(config.clone(), log.clone(), lost, handle.clone(), listener);
+    let (app, listener) = tokio::select! {
+        biased;
+        // Opening the database blocks, for example while another instance migrates.
+        started = start_on_thread(move || handle.block_on(start)) => started??,
+        signal = first.next() => {
+            info!(log, "stopped during the start"; "op" => "app.build", "signal" => signal);
+            return Ok(Ending::Drained);
+        }
+    };
     let address = listener.local_addr()?;
     if let Some(operations) = &operations {
         info!(log, "listening for operations"; "op" => "http.listen", "operations_address" => operations.local_addr()?);
@@ -82,6 +91,21 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     Ok(ending)
 }
 
+/// Imports the demo catalogue in development mode, and builds the shop. Blocks.
+async fn start(
+    config: Config,
+    log: Logger,
+    lost: LostLines,
+    runtime: Handle,
+    listener: TcpListener,
+) -> Result<(App, TcpListener), StartError> {
+    if config.mode == Mode::Development {
+        import_demo_catalogue(&config, &log, &runtime).await?;
+    }
+    let app = App::build(&config, &log, lost, &runtime, &listener)?;
+    Ok((app, listener))
+}
+
 /// Logs each ignored signal. Never returns.
 async fn log_ignored(mut signals: Signals, log: &Logger) -> Infallible {
     loop {
@@ -107,9 +131,9 @@ async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
 }
 
 /// Imports the demo catalogue into an empty database.
-async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
+async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Handle) -> Result<(), StartError> {
     let failed = |cause: &(dyn Error + 'static)| StartError::caused("the demo catalogue could not be imported", cause);
-    let importer = app::importer(config, log, runtime.handle())?;
+    let importer = app::importer(config, log, runtime)?;
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
     while importer.is_empty(&ctx).await.map_err(|fault| failed(&fault))? {

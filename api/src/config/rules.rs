@@ -124,7 +124,9 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
             "development mode refuses a live key: cards would be charged for a demo catalogue",
         );
     }
-    if Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
+    // The parser accepts a sign before the year.
+    let is_signed = payment.handler_version.starts_with(['+', '-']);
+    if is_signed || Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_VERSION", "must be a date, YYYY-MM-DD");
     }
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {
@@ -135,6 +137,9 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
     }
     if config.mode == Mode::Production && has_gateway {
         handler_description(payment, mistakes);
+    } else {
+        web_address("TUCKSHOP_PAYMENT_HANDLER_SPEC", &payment.handler_spec, config.mode, mistakes);
+        web_address("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", &payment.handler_schema, config.mode, mistakes);
     }
 }
 
@@ -232,6 +237,24 @@ fn shop(config: &Config, mistakes: &mut Mistakes) {
         if config.mode == Mode::Production && url == example {
             mistakes.add(variable, "production mode needs the shop's own");
         }
+        web_address(variable, url, config.mode, mistakes);
+    }
+}
+
+/// Checks a URL that the shop publishes. Buyers and platforms open it, so it must not have a scheme such as
+/// `javascript`. A text that is no URL is already a mistake.
+fn web_address(variable: &str, text: &str, mode: Mode, mistakes: &mut Mistakes) {
+    if let Some(mistake) = Url::parse(text).ok().and_then(|url| scheme_mistake(&url, mode)) {
+        mistakes.add(variable, mistake);
+    }
+}
+
+/// What is wrong with the scheme of a published URL.
+fn scheme_mistake(url: &Url, mode: Mode) -> Option<&'static str> {
+    match (url.scheme(), mode) {
+        ("https", _) | ("http", Mode::Development) => None,
+        ("http", Mode::Production) => Some("must be https in production mode"),
+        _ => Some("must be an http or https URL"),
     }
 }
 
@@ -243,15 +266,13 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
         }
         return;
     };
-    match Url::parse(text) {
+    let parsed = Url::parse(text);
+    if let Some(mistake) = parsed.as_ref().ok().and_then(|url| scheme_mistake(url, config.mode)) {
+        return mistakes.add(NAME, mistake);
+    }
+    match parsed {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             mistakes.add(NAME, "must have no user information: the address is public");
-        }
-        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-            mistakes.add(NAME, "must be an http or https URL");
-        }
-        Ok(url) if url.scheme() == "http" && config.mode == Mode::Production => {
-            mistakes.add(NAME, "must be https in production mode");
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() || url.path() != "/" => {
             mistakes.add(NAME, "must have no path, query or fragment: the profile is served at its root");

@@ -66,10 +66,10 @@ section! {
         /// The ISO 4217 code of all prices, in capital letters such as `USD`. It is stored with every amount; rows in
         /// another currency are not sold.
         currency: Currency = Currency::USD,
-        /// The terms of service, shown with every checkout.
+        /// The terms of service, shown with every checkout. In production it must be `https`.
         #[validate(url)]
         terms_url: String = "https://tuckshop.example/terms".to_owned(),
-        /// The privacy policy, shown with every checkout.
+        /// The privacy policy, shown with every checkout. In production it must be `https`.
         #[validate(url)]
         privacy_url: String = "https://tuckshop.example/privacy".to_owned(),
     }

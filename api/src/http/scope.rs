@@ -234,7 +234,9 @@ fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
             break;
         }
         let hop = hop.trim();
-        let address = hop.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()));
+        // An IPv6 address may have brackets, with and without a port.
+        let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+        let address = bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()));
         let Some(address): Option<IpAddr> = address else { break };
         client = address.to_canonical();
     }

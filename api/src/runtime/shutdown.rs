@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,17 @@ impl Signals {
         })
         .await
     }
+}
+
+/// Runs the start of the process, which blocks, on a thread of its own, so that the caller can wait for a signal too. If
+/// the caller stops waiting, the process ends, and the thread ends with it.
+pub async fn start_on_thread<T: Send + 'static>(start: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (done, started) = oneshot::channel();
+    std::thread::Builder::new().name("start".to_owned()).spawn(move || {
+        // An error means that the caller has stopped waiting.
+        let _ = done.send(start());
+    })?;
+    started.await.map_err(|_| io::Error::other("the start panicked"))
 }
 
 const HANGUP: (&str, SignalKind) = ("SIGHUP", SignalKind::hangup());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use faultkit::SmallDisk;
 use faultkit::provided::not_checked;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::database::{Database, Item, stock};
@@ -16,6 +17,7 @@ use crate::invariants::violations;
 use crate::kit::basket::basket;
 use crate::kit::client::fresh_key;
 use crate::kit::command::tuckshop_at;
+use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, STILL};
 
@@ -56,9 +58,27 @@ crate::on_postgres!(
     full_disk_answers_503_to_writes_and_serves_reads,
     read_only_server_is_left_and_not_written_to,
     connection_limit_of_the_server_answers_503_and_recovers,
+    signal_ends_a_start_that_waits_for_the_database,
     rejected_login_ends_the_start_without_showing_the_password,
     incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unready,
 );
+
+async fn signal_ends_a_start_that_waits_for_the_database(place: Place) {
+    let mut database = Database::open(&place);
+    // The lock that an instance holds while it migrates.
+    database.execute(&format!("SELECT pg_advisory_lock({})", 0x7475_636b_7368_6f70_i64));
+    // The server process of Postgres waits on after its client has ended.
+    for (waiting, signal) in [(1, Signal::TERM), (2, Signal::INT)] {
+        let mut starting = Process::tuckshop(&["serve"], &place.settings());
+        let waits = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        until("the start waits", PATIENCE, || (database.number("COUNT(*)", waits) == waiting).then_some(()));
+        starting.signal(signal);
+        let status = starting.wait(Duration::from_secs(5));
+        assert_eq!(status.code(), Some(0), "{}", starting.output());
+        assert!(starting.output().contains("stopped during the start"), "{}", starting.output());
+    }
+}
 
 async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
     stock(&place, ITEMS);

@@ -1,5 +1,6 @@
 //! The steps of a graceful shutdown: readiness fails first, and a second signal forces the exit.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -23,11 +24,12 @@ mod any_engine {
     crate::on_sqlite!(
         readiness_fails_before_listening_stops,
         idle_connection_does_not_delay_shutdown,
+        request_that_outlasts_the_drain_is_named_and_fails_the_shutdown,
         hangup_and_user_signals_are_ignored
     );
     use super::{
         hangup_and_user_signals_are_ignored, idle_connection_does_not_delay_shutdown,
-        readiness_fails_before_listening_stops,
+        readiness_fails_before_listening_stops, request_that_outlasts_the_drain_is_named_and_fails_the_shutdown,
     };
 }
 
@@ -164,4 +166,20 @@ async fn idle_connection_does_not_delay_shutdown(place: Place) {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let drained = logged(&stopped.log, "shutdown.drained").expect("the log line");
     assert_eq!(drained["left"], "", "{drained}");
+}
+
+async fn request_that_outlasts_the_drain_is_named_and_fails_the_shutdown(place: Place) {
+    // The web server measures its own limit in whole seconds, so whole seconds are the case in which both limits meet.
+    let settings = [("TUCKSHOP_SHUTDOWN_DRAIN_MS", "1000"), ("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "60000")];
+    let server = Server::launch(&place, &settings);
+    let mut sending = connect(server.address()).expect("a connection");
+    let whole = Call::create(&fresh_key(), "bun", 1).bytes();
+    sending.write_all(&whole[..whole.len() - 1]).expect("sent");
+    let mut platform = Platform::at(server.address());
+    // The request for the number is in flight too.
+    until("the request is in flight", PATIENCE, || (platform.status_number("requests_in_flight") == 2).then_some(()));
+    drop(platform);
+    let stopped = server.stop();
+    let drained = logged(&stopped.log, "shutdown.drained").expect("the log line");
+    assert_eq!((drained["left"].as_str(), stopped.status.code()), (Some("1 requests"), Some(1)), "{drained}");
 }

@@ -89,6 +89,12 @@ fn unreadable_values_are_reported_with_the_expected_form() {
         ("TUCKSHOP_SIMULATION_SLOW_MS", "60001", "must be at most 60000. How long"),
         ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", LONG, "must have between 1 and 64 characters. The requested version"),
         ("TUCKSHOP_SHOP_TERMS_URL", "terms", "must be a URL. The terms of service"),
+        ("TUCKSHOP_SHOP_TERMS_URL", "javascript:alert(1)", "must be an http or https URL"),
+        ("TUCKSHOP_SHOP_PRIVACY_URL", "data:text/html,x", "must be an http or https URL"),
+        ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "javascript:alert(1)", "must be an http or https URL"),
+        ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "file:///etc/passwd", "must be an http or https URL"),
+        ("TUCKSHOP_HTTP_PUBLIC_URL", "javascript:alert(1)", "must be an http or https URL"),
+        ("TUCKSHOP_PAYMENT_HANDLER_VERSION", "+2026-04-08", "must be a date, YYYY-MM-DD"),
         ("TUCKSHOP_SHOP_CURRENCY", "usd", "cannot be read. The ISO 4217 code of all prices, in capital letters"),
         ("TUCKSHOP_LOG_LEVEL", "warn", "must be one of `trace`, `debug`, `info`, `warning`, `error`, `critical`."),
         ("TUCKSHOP_LOG_LEVEL", "crit", "must be one of `trace`"),
@@ -250,7 +256,9 @@ fn reference_names_every_setting_that_is_shown() {
 
 #[test]
 fn wrong_arguments_exit_with_2_and_help_with_0() {
-    for arguments in [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"]] {
+    for arguments in
+        [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"], &["demo", "--url", "shop:8080"]]
+    {
         let finished = tuckshop(arguments, &[]);
         assert_eq!(finished.code, 2, "{arguments:?}");
         assert!(!finished.err.is_empty(), "{arguments:?}");
@@ -263,7 +271,9 @@ fn wrong_arguments_exit_with_2_and_help_with_0() {
 /// The demo is an ordinary platform: it buys from a running shop and prints what each step took.
 async fn demo_buys_something(place: Place) {
     let server = place.serve().await;
-    let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &[]);
+    // The demo ignores a proxy, at which nothing listens here.
+    let proxy = [("http_proxy", "http://127.0.0.1:1"), ("ALL_PROXY", "http://127.0.0.1:1")];
+    let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &proxy);
     assert_eq!(finished.code, 0, "{}", finished.err);
     assert!(finished.out.contains("Bought. The buyer's page: http://127.0.0.1"), "{}", finished.out);
     assert!(finished.out.contains("The platform received a webhook: order_placed (msg_"), "{}", finished.out);

@@ -27,6 +27,22 @@ fn production_needs_a_public_https_url() {
     }
 }
 
+#[test]
+fn production_publishes_https_urls_only() {
+    for variable in [
+        "TUCKSHOP_SHOP_TERMS_URL",
+        "TUCKSHOP_SHOP_PRIVACY_URL",
+        "TUCKSHOP_PAYMENT_HANDLER_SPEC",
+        "TUCKSHOP_PAYMENT_HANDLER_SCHEMA",
+    ] {
+        for (url, code) in [("http://shop.example/it", 2), ("javascript:alert(1)", 2), ("https://shop.example/it", 0)] {
+            let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[(variable, url)]].concat());
+            assert_eq!(finished.code, code, "{variable} {url}: {}", finished.err);
+            assert_eq!(finished.err.contains(&format!("{variable}: ")), code == 2, "{}", finished.err);
+        }
+    }
+}
+
 /// Signatures are not verified yet. The operator must accept the consequence explicitly.
 #[test]
 fn production_needs_an_explicit_trust_decision() {

@@ -64,6 +64,36 @@ async fn ambiguous_framing_is_refused(place: Place) {
     server.get("/livez").without("ucp-agent").await.body(200);
 }
 
+async fn upgrade_is_ignored_and_the_end_of_the_connection_is_announced(place: Place) {
+    let server = place.serve().await;
+    for headers in [
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
+        "connection: upgrade\r\nupgrade: websocket\r\n",
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(format!("GET /livez HTTP/1.1\r\nhost: shop\r\n{headers}\r\n").as_bytes()).await;
+        let answer = raw.receive().await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{headers}");
+        assert_eq!(raw.read_to_end().await, "");
+    }
+}
+
+async fn body_of_unclear_length_is_refused_without_a_wait(place: Place) {
+    // The longest timeout. A test waits less long for an answer.
+    let server = place.serve_with(&[("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "60000")]).await;
+    let write = |headers| create(headers, &basket(&[("gift_card", 1)]).to_string());
+    for text in [
+        write("connection: upgrade\r\nupgrade: websocket\r\n"),
+        write("transfer-encoding: identity\r\n"),
+        write("transfer-encoding: chunked\r\n").replace("HTTP/1.1", "HTTP/1.0"),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(text.as_bytes()).await;
+        let answer = raw.receive().await;
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{text}");
+    }
+}
+
 /// A write with these additional headers in its head and these bytes as its body.
 fn create(headers: &str, body: &str) -> String {
     post(CHECKOUTS, &format!("{headers}content-length: {}\r\n", body.len())) + body
@@ -293,6 +323,8 @@ crate::on_sqlite!(
     trickling_head_is_refused_by_the_deadline,
     head_with_too_many_or_too_large_headers_is_refused,
     ambiguous_framing_is_refused,
+    body_of_unclear_length_is_refused_without_a_wait,
+    upgrade_is_ignored_and_the_end_of_the_connection_is_announced,
     pipelined_requests_are_answered_in_order_wherever_they_are_cut,
     chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection,
     refusal_decided_by_the_head_comes_without_100_continue,

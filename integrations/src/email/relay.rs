@@ -14,7 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use slog::error;
 
 use super::message::Composed;
-use super::stream::{self, ResponseTooLong};
+use super::stream::{self, DataBeforeTls, ResponseTooLong};
 use super::{EmailConfig, EmailTls};
 
 /// The longest time to connect to one address of the relay. The deadline of the context limits the time for all
@@ -201,6 +201,9 @@ fn cause(error: &SessionError) -> String {
 fn word_for(error: &io::Error) -> &'static str {
     if error.get_ref().is_some_and(|inner| inner.is::<ResponseTooLong>()) {
         return "answer_too_long";
+    }
+    if error.get_ref().is_some_and(|inner| inner.is::<DataBeforeTls>()) {
+        return "data_before_tls";
     }
     match error.kind() {
         io::ErrorKind::TimedOut => "timeout",

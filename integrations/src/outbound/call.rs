@@ -61,6 +61,12 @@ impl Limits {
         body_bytes: 256 * 1024,
         body_is_needed: true,
     };
+
+    /// Sets the time for one attempt. The whole call has at least this time.
+    #[must_use]
+    pub fn with_attempt(self, attempt: Duration) -> Self {
+        Self { attempt, total: self.total.max(attempt), ..self }
+    }
 }
 
 /// Whether a call may be repeated.
@@ -212,7 +218,13 @@ impl Reply {
     /// header with a date, which only a caller with a clock can read.
     pub fn retry_after(&self) -> Option<Duration> {
         const DAY: u64 = 24 * 60 * 60;
-        let seconds: u64 = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds.min(DAY)))
+        let digits = self.header(RETRY_AFTER.as_str())?.trim();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // A number that is too large to be parsed means a day, as every number above a day does.
+        is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(DAY).min(DAY)))
     }
 }
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

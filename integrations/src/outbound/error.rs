@@ -37,7 +37,7 @@ pub enum Reason {
     /// There was no connection, because the name was not found, or because the connection or TLS failed or took too
     /// long.
     Unreachable,
-    /// The bulkhead of the destination is full.
+    /// The bulkhead of the destination is full, or too many names are being looked up.
     Busy,
     /// No complete response before the deadline.
     Deadline,

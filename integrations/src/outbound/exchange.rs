@@ -12,6 +12,7 @@ use reqwest::{Client, Method, Request, Response};
 use super::call::{Call, Reply};
 use super::error::{CallError, Effect, Reason};
 use super::guard::Blocked;
+use super::resolver::TooManyLookups;
 
 /// Sends the request once.
 pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) -> Result<Reply, CallError> {
@@ -98,8 +99,9 @@ impl Failure {
         // The URL may contain a secret in its query.
         let error = error.without_url();
         let may_be_sent = !error.is_connect() && !error.is_builder();
-        let reason = match blocked(&error) {
-            Some(blocked) => Reason::Blocked(blocked),
+        let reason = match cause::<Blocked>(&error) {
+            Some(blocked) => Reason::Blocked(*blocked),
+            None if cause::<TooManyLookups>(&error).is_some() => Reason::Busy,
             None if error.is_builder() => Reason::BadRequest,
             None if error.is_connect() => Reason::Unreachable,
             None => Reason::Broken,
@@ -108,10 +110,10 @@ impl Failure {
     }
 }
 
-/// Returns the refusal of the resolver if it is among the sources of the client's error.
-fn blocked(error: &reqwest::Error) -> Option<Blocked> {
+/// Returns the error of this type among the sources of the client's error. The resolver's refusals are found so.
+fn cause<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
     let mut sources = std::iter::successors(error.source(), |&error| error.source());
-    sources.find_map(|error| error.downcast_ref().copied())
+    sources.find_map(|error| error.downcast_ref())
 }
 
 /// Ends a wait at the deadline, or when the caller cancels. A result that is ready at that moment counts.

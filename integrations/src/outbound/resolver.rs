@@ -44,6 +44,11 @@ impl Lookup for SystemLookup {
 
 const MAX_ADDRESSES: usize = 64;
 
+/// The shop itself refuses a look-up. The destination is not at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("too many names are being looked up")]
+pub(super) struct TooManyLookups;
+
 /// The resolver for trusted or for untrusted destinations. Each of the two resolvers has a separate limit of concurrent
 /// look-ups, so slow look-ups for untrusted destinations do not block those for trusted destinations.
 #[derive(Clone)]
@@ -75,7 +80,7 @@ impl CheckedResolver {
             // `localhost` is never sent to a name server (RFC 6761, section 6.3).
             return self.checked(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], true);
         }
-        let lookup = self.pending_lookup(host).ok_or("too many names are being looked up")?;
+        let lookup = self.pending_lookup(host).ok_or(TooManyLookups)?;
         let found = tokio::time::timeout(self.0.timeout, lookup).await;
         self.checked(found.map_err(|_| "no answer from the name server")??, false)
     }

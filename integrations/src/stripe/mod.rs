@@ -115,7 +115,7 @@ impl HttpPaymentGateway {
                 Answer::Object(page) => page,
                 Answer::Refused(refused) => return Err(FIND_REFUND.unexpected(&refused)),
             };
-            if let Some(found) = page.data.iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id)) {
+            if let Some(found) = page.data.iter().find(|found| found.is(&id)) {
                 return found.state().map(Some).ok_or_else(|| FIND_REFUND.unclear());
             }
             match page.data.into_iter().next_back() {
@@ -149,7 +149,7 @@ impl HttpPaymentGateway {
     }
 
     fn limits(&self) -> Limits {
-        Limits { attempt: self.config.attempt_timeout, ..Limits::PAYMENT }
+        Limits::PAYMENT.with_attempt(self.config.attempt_timeout)
     }
 
     async fn send<T: DeserializeOwned>(

@@ -8,8 +8,7 @@ use aws_lc_rs::hmac;
 use domain::clock::Timestamp;
 use domain::payment::{GatewayEvent, PaymentReference};
 use domain::secret::Secret;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The longest time by which the timestamp of a signature may be before or after the time of the shop.
 pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
@@ -71,23 +70,31 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// Reads an event. The caller has checked its signature. `None` if the id or the type is missing. The event names no
-/// payment if the shop does not know its object.
+/// The longest id of an event or a payment, in bytes. Stripe promises that no id is longer
+/// (<https://docs.stripe.com/upgrades>).
+const MAX_ID: usize = 255;
+
+/// Whether the text is an id. An id has only visible ASCII, because some databases cannot store every other text.
+fn is_id(text: &&str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Reads an event. The caller has checked its signature. `None` if the payload is no JSON object, or if the id or the
+/// type is missing. The event names no payment if the shop does not know its object.
 pub fn parse_event(payload: &[u8]) -> Option<GatewayEvent> {
-    #[derive(Deserialize)]
-    struct Body {
-        id: String,
-        #[serde(rename = "type")]
-        _kind: String,
-        #[serde(default)]
-        data: Value,
-    }
-    let body: Body = serde_json::from_slice(payload).ok()?;
-    let object = &body.data["object"];
+    let body: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+    let id = body.get("id")?.as_str().filter(is_id)?;
+    body.get("type")?.as_str()?;
+    let object = body.get("data").map_or(&Value::Null, |data| &data["object"]);
     let intent = match object["object"].as_str() {
         Some("payment_intent") => object["id"].as_str(),
         // Charges and refunds contain the id of the payment, or the whole payment if the account is set to expand it.
         _ => object["payment_intent"].as_str().or_else(|| object["payment_intent"]["id"].as_str()),
     };
-    Some(GatewayEvent { id: body.id, reference: intent.map(|id| PaymentReference(id.to_owned())) })
+    let reference = intent.filter(is_id).map(|id| PaymentReference(id.to_owned()));
+    Some(GatewayEvent { id: id.to_owned(), reference })
 }
+
+#[cfg(test)]
+#[path = "webhook_tests.rs"]
+mod tests;

@@ -17,11 +17,10 @@ pub(super) struct RefundObject {
     pub id: String,
     pub status: Option<String>,
     pub failure_reason: Option<String>,
-    #[serde(default)]
-    pub metadata: RefundMetadata,
+    pub metadata: Option<RefundMetadata>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct RefundMetadata {
     pub refund_id: Option<String>,
 }
@@ -120,6 +119,11 @@ impl Intent {
 }
 
 impl RefundObject {
+    /// Whether the shop made the refund with this id. Other refunds may have no metadata.
+    pub fn is(&self, id: &str) -> bool {
+        self.metadata.as_ref().and_then(|metadata| metadata.refund_id.as_deref()) == Some(id)
+    }
+
     /// The state of the refund. `None` if there is no status, or if this version of the shop does not know it.
     pub fn state(&self) -> Option<RefundState> {
         Some(match self.status.as_deref()? {

@@ -28,6 +28,16 @@ fn each_status_has_one_state() {
 }
 
 #[test]
+fn refund_is_found_by_its_id_among_refunds_without_metadata() {
+    let page = r#"{"has_more": false, "data": [
+        {"id": "re_1", "metadata": null}, {"id": "re_2"}, {"id": "re_3", "metadata": {}},
+        {"id": "re_4", "metadata": {"refund_id": null}}, {"id": "re_5", "metadata": {"refund_id": "ours"}}]}"#;
+    let page: Page<RefundObject> = serde_json::from_str(page).expect("a page");
+    let found: Vec<_> = page.data.iter().filter(|refund| refund.is("ours")).map(|refund| refund.id.as_str()).collect();
+    assert_eq!(found, ["re_5"]);
+}
+
+#[test]
 fn text_for_the_buyer_is_short_and_never_a_code() {
     let refusal = |message: Option<&str>| Refusal {
         kind: Some("card_error".to_owned()),

@@ -3,9 +3,12 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use domain::fault::{Fault, FaultKind};
-use integrations::outbound::{Blocked, Destination, Effect, Lookup, Outbound, OutboundConfig, Reason, UntrustedPolicy};
+use integrations::outbound::{
+    Blocked, Destination, Effect, Lookup, LookupFuture, Outbound, OutboundConfig, Reason, UntrustedPolicy,
+};
 use tokio::net::TcpListener;
 
 use crate::kit::{AMPLE, Lines, Names, Server, Visit, WHOLE, config, ctx, ctx_with, limits, outbound, post};
@@ -62,6 +65,34 @@ async fn name_with_a_private_address_is_refused() {
     assert_eq!(names.1.lock().expect("sound").len(), REFUSED.len() * 3, "one look-up a call");
     let visited = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept()).await;
     assert!(visited.is_err(), "there was a connection");
+}
+
+/// A name server that never answers.
+struct Hanging;
+
+impl Lookup for Hanging {
+    fn look_up(&self, _: String) -> LookupFuture {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn look_up_above_the_limit_is_busy_and_not_a_failure_of_the_destination() {
+    let outbound = with_names(Arc::new(Hanging));
+    let call = async |number: u32| {
+        let to = outbound.untrusted(&format!("https://hooks{number}.example/")).expect("a name");
+        let call = post(to, limits(Duration::from_millis(10), WHOLE));
+        outbound.send(&ctx(AMPLE), call).await.expect_err("no answer")
+    };
+    // Each call leaves a look-up behind.
+    for number in 0..200 {
+        let error = call(number).await;
+        if error.reason != Reason::Deadline {
+            assert_eq!((error.reason, error.effect), (Reason::Busy, Effect::None), "{number}");
+            return;
+        }
+    }
+    panic!("the look-ups are not limited");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use domain::secret::Secret;
 use integrations::email::{EmailConfig, EmailCredentials, EmailSender, EmailTls};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -213,6 +213,48 @@ async fn broken_connection_or_protocol_is_retried() {
     let unused = faultkit::Port::keep();
     let closed = sender(config(unused.address().port(), EmailTls::None));
     assert_eq!(failed(closed.send(&ctx(SOON), &email()).await), "connect: unreachable");
+}
+
+/// Forwards the first connection to `relay`. Appends `injected` to the response to STARTTLS.
+async fn attacker_in_front_of(relay: u16, injected: &'static str) -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut shop = BufReader::new(listener.accept().await.expect("a connection").0);
+        let mut relay = BufReader::new(TcpStream::connect(("127.0.0.1", relay)).await.expect("connected"));
+        let mut command = String::new();
+        while !command.starts_with("STARTTLS") {
+            command.clear();
+            let mut response = String::new();
+            while relay.read_line(&mut response).await.is_ok_and(|length| length > 0) {
+                if response.lines().next_back().is_none_or(|line| line.as_bytes().get(3) != Some(&b'-')) {
+                    break;
+                }
+            }
+            shop.write_all(response.as_bytes()).await.expect("sent");
+            shop.read_line(&mut command).await.expect("a command");
+            relay.write_all(command.as_bytes()).await.expect("sent");
+        }
+        let mut response = String::new();
+        relay.read_line(&mut response).await.expect("a response");
+        shop.write_all([&response, injected].concat().as_bytes()).await.expect("sent");
+        let _ = tokio::io::copy_bidirectional(&mut shop, &mut relay).await;
+    });
+    (port, serving)
+}
+
+#[tokio::test]
+async fn responses_injected_before_tls_do_not_count_as_acceptance() {
+    let Some((_server, config)) = server(EmailTls::StartTls, "open", "RCPT 451 4.7.1 greylisted") else { return };
+    for (injected, expected) in [
+        ("", "recipient: 451 4.7.1"),
+        ("250 relay\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n221 bye\r\n", "starttls: data_before_tls"),
+    ] {
+        let (port, _serving) = attacker_in_front_of(config.port, injected).await;
+        let outcome = sender(EmailConfig { port, ..config.clone() }).send(&ctx(AMPLE), &email()).await;
+        assert_eq!(failed(outcome), expected);
+    }
 }
 
 /// The most bytes that the relay can send before the shop closes the connection, including those in the buffers of the

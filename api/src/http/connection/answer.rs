@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use actix_http::error::PayloadError;
 use actix_http::{BoxedPayloadStream, Payload, Request, Response};
 use actix_service::{Service, ServiceFactory, apply_fn_factory};
 use actix_web::HttpResponse;
@@ -15,13 +16,18 @@ use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::http::ConnectionType;
 use actix_web::web::Bytes;
 use futures_util::Stream;
+use futures_util::future::ready;
+use futures_util::stream::once;
 
 use super::cuts::Connections;
+use super::framing::Body;
 
 /// The state that the guard and the service of one connection share. Both run on the same thread.
 pub struct Exchange {
     /// Whether the whole request has arrived.
     pub(super) whole: Cell<bool>,
+    /// Whether the guard passes on the body. If not, the body would not arrive before its deadline.
+    has_body: Cell<bool>,
     /// Whether the handler has begun to read the body.
     pub(super) wants_body: Cell<bool>,
     /// Whether the response is complete.
@@ -34,11 +40,12 @@ pub struct Exchange {
 impl Exchange {
     pub(super) fn new(connections: Arc<Connections>) -> Self {
         let no = || Cell::new(false);
-        Self { whole: no(), wants_body: no(), answered: no(), size: Cell::new(0), connections }
+        Self { whole: no(), has_body: no(), wants_body: no(), answered: no(), size: Cell::new(0), connections }
     }
 
-    pub(super) fn begin(&self, whole: bool) {
-        self.whole.set(whole);
+    pub(super) fn begin(&self, body: Body) {
+        self.whole.set(body.is_whole());
+        self.has_body.set(body != Body::Doubtful);
         self.wants_body.set(false);
         self.answered.set(false);
     }
@@ -85,7 +92,7 @@ struct Wanted {
 }
 
 impl Stream for Wanted {
-    type Item = Result<Bytes, actix_http::error::PayloadError>;
+    type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.exchange.wants_body.set(true);
@@ -113,11 +120,16 @@ where
         actix_service::ServiceFactoryExt::map_err(application, |error: F::Error| error.into().error_response());
     apply_fn_factory(application, |mut req: Request, service: &_| {
         let exchange = req.conn_data::<Rc<Exchange>>().cloned();
-        if let Some(exchange) = exchange.as_ref().filter(|_| req.head().expect()) {
+        if exchange.as_ref().is_some_and(|exchange| !exchange.has_body.get()) {
+            // A handler that reads the body answers at once. A handler that needs no body is not affected.
+            let unreadable = once(ready(Err(PayloadError::EncodingCorrupted)));
+            *req.payload() = Payload::Stream { payload: Box::pin(unreadable) };
+        } else if let Some(exchange) = exchange.as_ref().filter(|_| req.head().expect()) {
             let wanted = Wanted { payload: req.take_payload(), exchange: Rc::clone(exchange) };
             *req.payload() = Payload::Stream { payload: Box::pin(wanted) };
         }
-        answer(call(service, req), exchange)
+        let asks_for_upgrade = req.head().connection_type() == ConnectionType::Upgrade;
+        answer(call(service, req), exchange, asks_for_upgrade)
     })
 }
 
@@ -129,6 +141,7 @@ pub fn call<R, S: Service<R>>(service: &S, request: R) -> S::Future {
 async fn answer<R, B>(
     response: impl Future<Output = Result<R, HttpResponse>>,
     exchange: Option<Rc<Exchange>>,
+    asks_for_upgrade: bool,
 ) -> Result<Response<Answer<EitherBody<B>>>, HttpResponse>
 where
     R: Into<Response<B>>,
@@ -138,10 +151,12 @@ where
         Ok(response) => response.into().map_body(|_, body| EitherBody::<B, BoxBody>::left(body)),
         Err(error) => Response::<BoxBody>::from(error).map_body(|_, body| EitherBody::right(body)),
     };
+    // actix-http closes the connection after a request with `Connection: upgrade`, and without this header it would
+    // announce an upgrade instead of the end.
+    if asks_for_upgrade || exchange.as_ref().is_some_and(|exchange| exchange.must_close()) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     if let Some(exchange) = &exchange {
-        if exchange.must_close() {
-            response.head_mut().set_connection_type(ConnectionType::Close);
-        }
         exchange.size.set(match response.body().size() {
             BodySize::Sized(size) => usize::try_from(size).unwrap_or(usize::MAX),
             BodySize::None | BodySize::Stream => 0,

@@ -7,7 +7,8 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use domain::context::{Caller, Platform, PlatformId, RequestContext};
-use sfv::{BareItem, Dictionary, ListEntry, Parser};
+use sfv::visitor::{DictionaryVisitor, EntryVisitor};
+use sfv::{BareItem, Dictionary, KeyRef, ListEntry, Parser};
 use url::{Host, Url};
 
 use super::{Shopping, VERSION};
@@ -56,26 +57,51 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     Ok(Agent(ctx.for_caller(Caller::Platform(platform))))
 }
 
+/// A dictionary whose parsing fails if `profile` or `version` is repeated. In RFC 8941 the last one counts. The shop is
+/// stricter, because a proxy that reads the first one would take the request for one of another platform.
+struct WithoutRepetition(Dictionary);
+
+#[derive(Debug, thiserror::Error)]
+#[error("a member is repeated")]
+struct Repetition;
+
+impl<'de> DictionaryVisitor<'de> for WithoutRepetition {
+    type Out = Dictionary;
+    type Error = Repetition;
+
+    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Repetition> {
+        if ["profile", "version"].contains(&key.as_str()) && self.0.contains_key(key) {
+            return Err(Repetition);
+        }
+        DictionaryVisitor::entry(&mut self.0, key).map_err(|never| match never {})
+    }
+
+    fn finish(self) -> Result<Dictionary, Repetition> {
+        Ok(self.0)
+    }
+}
+
 fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {
-    let dictionary: Dictionary =
-        Parser::new(header).parse().map_err(|_| invalid("UCP-Agent must be an RFC 8941 dictionary"))?;
+    let dictionary = Parser::new(header).parse_dictionary_with_visitor(WithoutRepetition(Dictionary::new()));
+    let dictionary = dictionary
+        .map_err(|_| invalid("UCP-Agent must be an RFC 8941 dictionary, with profile and version at most once"))?;
     let Some(ListEntry::Item(profile)) = dictionary.get("profile") else {
         return Err(invalid("UCP-Agent must have a member profile"));
     };
     let BareItem::String(address) = &profile.bare_item else {
         return Err(invalid("The profile of UCP-Agent must be a quoted string"));
     };
-    let member = match dictionary.get("version") {
-        Some(ListEntry::Item(item)) => Some(&item.bare_item),
-        _ => None,
-    };
-    match profile.params.get("version").or(member) {
-        None => {}
-        Some(BareItem::String(version)) if version.as_str() == VERSION => {}
-        Some(_) => {
-            let content = format!("This shop supports version {VERSION}");
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "version_unsupported", content));
-        }
+    // The version may be a member of its own, or a parameter of the profile.
+    let member = dictionary.get("version").map(|entry| match entry {
+        ListEntry::Item(item) => Some(&item.bare_item),
+        ListEntry::InnerList(_) => None,
+    });
+    let parameter = profile.params.get("version").map(Some);
+    let is_ours =
+        |version: Option<&BareItem>| matches!(version, Some(BareItem::String(version)) if version.as_str() == VERSION);
+    if ![member, parameter].into_iter().flatten().all(is_ours) {
+        let content = format!("This shop supports version {VERSION}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "version_unsupported", content));
     }
     platform(address.as_str(), policy)
 }

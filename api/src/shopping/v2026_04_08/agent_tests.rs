@@ -47,6 +47,23 @@ fn version_is_optional_and_must_be_supported() {
         (r#"profile="https://p.example/"; version="2099-01-01""#, Some("version_unsupported")),
         (r#"profile="https://p.example/", version="2026-04-08""#, None),
         (r#"profile="https://p.example/", version="2099-01-01""#, Some("version_unsupported")),
+        (r#"profile="https://p.example/", version=("2026-04-08")"#, Some("version_unsupported")),
+        (r#"profile="https://p.example/", version"#, Some("version_unsupported")),
+        (r#"profile="https://p.example/"; version="2026-04-08", version="2099-01-01""#, Some("version_unsupported")),
+        (r#"profile="https://p.example/"; version="2099-01-01", version="2026-04-08""#, Some("version_unsupported")),
+    ] {
+        assert_eq!(code(header, DEVELOPMENT), expected, "{header}");
+    }
+}
+
+#[test]
+fn repeated_profile_or_version_is_refused() {
+    for (header, expected) in [
+        (r#"profile="https://p.example/", profile="https://q.example/""#, Some("invalid_profile_url")),
+        (r#"profile="https://p.example/", profile="https://p.example/""#, Some("invalid_profile_url")),
+        (r#"profile=("https://p.example/"), profile="https://p.example/""#, Some("invalid_profile_url")),
+        (r#"profile="https://p.example/", version="2099-01-01", version="2026-04-08""#, Some("invalid_profile_url")),
+        (r#"profile="https://p.example/", x=1, x=2"#, None),
     ] {
         assert_eq!(code(header, DEVELOPMENT), expected, "{header}");
     }

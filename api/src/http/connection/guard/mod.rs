@@ -156,7 +156,7 @@ impl Guarded {
         self.deadlines.read = (!body.is_whole()).then(|| after(self.limits.body_time + BODY_GRACE));
         self.interim = if expects_continue { Interim::Expected } else { Interim::None };
         self.begun = false;
-        self.exchange.begin(body.is_whole());
+        self.exchange.begin(body);
         self.phase = Phase::Request(body);
     }
 
