@@ -44,14 +44,15 @@ async fn environment_of_the_client_library_does_not_choose_the_database(place: P
         assert_eq!(migrated.code, 0, "{environment:?}: {}", migrated.err);
     }
 
-    // An address without a host means this machine, also if the environment names a running server.
+    // An address without a host means a socket on this machine, also if the environment names a host. No server has port 1,
+    // so the attempt fails, and the message names what was tried.
     let url = place.database_url();
     let (_, rest) = url.split_once("://").expect("an address");
     let (authority, name) = rest.split_once('/').expect("a database");
     let (user, server) = authority.split_once('@').expect("a user");
-    let (host, port) = server.split_once(':').expect("a port");
+    let (host, _) = server.split_once(':').expect("a port");
     let without_host = format!("postgres://{user}@/{name}");
-    let environment = [("TUCKSHOP_DATABASE_URL", without_host.as_str()), ("PGHOST", host), ("PGPORT", port)];
+    let environment = [("TUCKSHOP_DATABASE_URL", without_host.as_str()), ("PGHOST", host), ("PGPORT", "1")];
     let refused = tuckshop_at(&place, &["migrate"], &environment);
     assert_eq!(refused.code, 1, "{}", refused.out);
     assert!(refused.err.contains("socket"), "{}", refused.err);
