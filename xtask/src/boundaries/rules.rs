@@ -92,7 +92,10 @@ pub const RULES: &[Rule] = &[
         except: &[
             ("api/src/runtime/commands.rs", "owns the commands of callers"),
             ("api/src/runtime/supervisor.rs", "owns the periodic tasks"),
-            ("api/src/runtime/shutdown.rs", "owns the thread of the start, and the responses to connections that arrive during shutdown"),
+            (
+                "api/src/runtime/shutdown.rs",
+                "owns the thread of the start, and the responses to connections that arrive during shutdown",
+            ),
             ("api/src/log.rs", "flushes the last lines on a thread, with a deadline"),
         ],
         tests_too: false,
