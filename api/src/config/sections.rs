@@ -101,8 +101,8 @@ section! {
         /// A completion with less time left than this is refused before anything happens (504).
         #[validate(range(min = 50, max = 60_000))]
         completion_minimum_ms: u64 = 500,
-        /// How long the process works on a completion past its point of no return, even after the client left: up to
-        /// three calls of the gateway, and recording their outcome. The reconciler finishes what takes longer.
+        /// How long the process works on a completion, even after the client left: its first transaction, up to three
+        /// calls of the gateway, and recording their outcome. The reconciler finishes what takes longer.
         #[validate(range(min = 500, max = 120_000))]
         completion_grace_ms: u64 = 15_000,
     }

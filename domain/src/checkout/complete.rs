@@ -41,7 +41,7 @@ pub type OnPointOfNoReturn = Box<dyn FnOnce(&Checkout) + Send>;
 pub struct CompletionLimits {
     /// The least time that a caller must have left. A caller with less time is refused before anything happens.
     pub minimum: Duration,
-    /// The longest time from the point of no return to the end of the settlement, including all gateway calls.
+    /// The longest time from the beginning of transaction 1 to the end of the settlement, including all gateway calls.
     pub grace: Duration,
     /// The longest time for each gateway call.
     pub gateway_call: Duration,

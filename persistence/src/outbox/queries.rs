@@ -138,16 +138,21 @@ pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> Q
     Ok(disabled.into_iter().map(Endpoint).collect())
 }
 
-/// The latest due time of the order's pending messages to this endpoint. That message does not end before the transaction
-/// does, so that its end makes the message that this transaction stores due.
+/// The latest due time of the order's pending messages to this endpoint. The oldest of them, which is the one that may be
+/// on its way, does not end before the transaction does. So its end makes the message that this transaction stores due.
 pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> QueryResult<Option<i64>> {
-    let query = messages::table
-        .filter(messages::order_id.eq(order.as_str()).and(messages::destination.eq(&to.0)))
-        .filter(constant::<Bool>(IS_PENDING))
-        .order(messages::due_at.desc())
-        .limit(1);
-    let latest: Vec<i64> = keep_all!(tx, query.select(messages::due_at))?;
-    Ok(latest.first().copied())
+    let pending = || {
+        messages::table
+            .filter(messages::order_id.eq(order.as_str()).and(messages::destination.eq(&to.0)))
+            .filter(constant::<Bool>(IS_PENDING))
+    };
+    let oldest: Vec<String> = keep_all!(tx, pending().order(messages::sequence).limit(1).select(messages::id))?;
+    if oldest.is_empty() {
+        return Ok(None);
+    }
+    // A statement of its own: it sees what was committed while the statement before it waited.
+    let latest = pending().select(diesel::dsl::max(messages::due_at));
+    on_backend!(tx, |conn| latest.first(*conn))
 }
 
 /// Returns at most `limit` endpoints that are served next, and locks their rows until the transaction ends. Other

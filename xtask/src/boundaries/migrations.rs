@@ -26,22 +26,16 @@ pub fn check(names: &BTreeSet<String>) -> Vec<Violation> {
         found: name.to_owned(),
         reason,
     };
-    let mut violations = Vec::new();
-    let mut versions = BTreeSet::new();
-    for name in names {
-        let version = name.split_once('_').map(|(version, _)| version).filter(|version| is_version(version));
-        match version {
-            None => violations.push(violation(name, "the name has the form YYYY-MM-DD-NNNNNN_name")),
-            Some(version) if !versions.insert(version) => {
-                violations.push(violation(
-                    name,
-                    "another migration has this version, so this one is not applied: take the next number",
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    violations
+    let version = |name: &str| name.split_once('_').map(|(version, _)| version.to_owned()).filter(|it| is_version(it));
+    let broken = |name: &String| {
+        let Some(own) = version(name) else {
+            return Some(violation(name, "the name has the form YYYY-MM-DD-NNNNNN_name"));
+        };
+        let is_shared = names.iter().any(|other| other != name && version(other).as_ref() == Some(&own));
+        let reason = "two migrations have this version, so one is not applied: rename the one that no release has";
+        is_shared.then(|| violation(name, reason))
+    };
+    names.iter().filter_map(broken).collect()
 }
 
 fn is_version(text: &str) -> bool {

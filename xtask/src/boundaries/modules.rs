@@ -19,8 +19,8 @@ const UNLIMITED: &[Exception] = &[
 
 const STORAGE: &str = "persistence/src/";
 const STOREFRONT: &str = "api/src/storefront/";
-/// The macros that return all rows of a query.
-const LOADS: [&str; 4] = ["load!(", "lock_all!(", "lock_free!(", "keep_all!("];
+/// The code that returns all rows of a query.
+const LOADS: [&str; 5] = ["load!(", "lock_all!(", "lock_free!(", "keep_all!(", ".load(*"];
 
 pub fn check(sources: &[Source]) -> Vec<Violation> {
     let code = || sources.iter().filter(|source| !code::is_test_file(&source.path));
@@ -29,16 +29,21 @@ pub fn check(sources: &[Source]) -> Vec<Violation> {
     violations = without_exceptions("limit", violations, UNLIMITED, TABLES);
     violations.extend(within(STOREFRONT).flat_map(|source| defaults(source).into_iter().chain(lenient(source))));
     violations.extend(repeated(within("domain/src/").flat_map(prefixes), |_, _| true).map(|prefix| {
-        prefix.broken(
-            "id prefix",
-            "another id has this prefix, and one would be taken for the other: choose other letters",
+        let reason =
+            "two ids have this prefix, and one would be taken for the other: choose other letters for the new one";
+        prefix.broken("id prefix", reason)
+    }));
+    let operations = |calls| within(STORAGE).flat_map(move |source| names(source, calls));
+    violations.extend(repeated(operations(&OPERATIONS), |one, other| one.file != other.file).map(|name| {
+        name.broken("operation", "two files have an operation of this name: begin each with the name of its module")
+    }));
+    violations.extend(repeated(operations(&["once("]), |one, other| one.file == other.file).map(|name| {
+        name.broken(
+            "operation",
+            "two keyed writes have this name, and would share their keys: give the new one its own",
         )
     }));
-    let operations = within(STORAGE).flat_map(|source| names(source, &OPERATIONS));
-    violations.extend(repeated(operations, |one, other| one.file != other.file).map(|name| {
-        name.broken("operation", "another file has an operation of this name: begin it with the name of the module")
-    }));
-    let keyed: Vec<_> = within(STORAGE).flat_map(|source| names(source, &["once("])).map(|place| place.text).collect();
+    let keyed: Vec<_> = operations(&["once("]).map(|place| place.text).collect();
     violations.extend(
         within("api/src/").flat_map(claims).filter(|claim| !keyed.contains(&claim.text)).map(|claim| {
             claim.broken("operation", "no `once` in persistence has this operation: both use the same name")
@@ -64,23 +69,32 @@ fn violation(source: &Source, line: usize, rule: &'static str, found: &str, reas
     Violation { file: source.path.clone(), line, rule, found: found.to_owned(), reason }
 }
 
-/// The functions that load rows without a limit.
+/// The functions that load rows more often than they set a limit.
 fn unlimited(source: &Source) -> Vec<Violation> {
-    let is_limited =
-        |body: &[Token]| code::contain(body, ".limit(") || body.iter().any(|token| token.text.contains("LIMIT "));
-    let functions = code::functions(&source.tokens)
-        .into_iter()
-        .filter(|function| !is_limited(function.body) && LOADS.iter().any(|load| code::contain(function.body, load)));
+    let count = |body: &[Token], patterns: &[&str]| {
+        let patterns: Vec<_> = patterns.iter().map(|text| code::pattern(text)).collect();
+        (0..body.len()).filter(|at| patterns.iter().any(|pattern| code::begin_with(&body[*at..], pattern))).count()
+    };
+    let limits =
+        |body: &[Token]| count(body, &[".limit("]) + body.iter().filter(|token| token.text.contains("LIMIT ")).count();
+    let functions = code::functions(&source.tokens).into_iter();
+    let functions = functions.filter(|function| limits(function.body) < count(function.body, &LOADS));
     let reason = "a query that returns several rows has a `limit`, so that its answer fits into memory";
     functions.map(|function| violation(source, function.line, "limit", function.name, reason)).collect()
 }
 
-/// The functions `refused` with a default arm.
+/// The functions `refused` with a default arm: `_ =>`, or a name that takes every value.
 fn defaults(source: &Source) -> Vec<Violation> {
+    let arrow = code::pattern("=>");
+    let is_default = |arm: &[Token]| {
+        let is_begin = ["{", "}", ","].contains(&arm[0].text.as_str());
+        let is_name = arm[1].is_word && !arm[1].text.starts_with(char::is_uppercase);
+        is_begin && is_name && code::begin_with(&arm[2..], &arrow)
+    };
     let functions = code::functions(&source.tokens).into_iter().filter(|function| function.name == "refused");
-    let reason = "a default gives a new refusal a status that nobody chose: name each variant";
+    let reason = "a default gives a new refusal a status that was not chosen for it: name each variant";
     functions
-        .filter(|function| code::contain(function.body, "_ =>"))
+        .filter(|function| function.body.windows(4).any(is_default))
         .map(|function| violation(source, function.line, "refusals", "_ =>", reason))
         .collect()
 }
@@ -94,12 +108,25 @@ fn lenient(source: &Source) -> Vec<Violation> {
     let reason = "a misspelt member would be ignored: add #[serde(deny_unknown_fields)]";
     let tokens = &source.tokens;
     let structs = (1..tokens.len()).filter(|at| tokens[*at].text == "struct");
-    let lenient = structs.filter(|at| {
-        // The attributes are between the end of the item before and the word `struct`.
-        let begin = tokens[..*at].iter().rposition(|token| ["}", ";"].contains(&token.text.as_str())).unwrap_or(0);
-        is_body(&tokens[begin..*at])
-    });
+    let lenient = structs.filter(|at| is_body(&tokens[attributes(tokens, *at)..*at]));
     lenient.map(|at| violation(source, tokens[at].line, "unknown members", &tokens[at + 1].text, reason)).collect()
+}
+
+/// The index of the first attribute of the item whose keyword is at `keyword`.
+fn attributes(tokens: &[Token], keyword: usize) -> usize {
+    let (mut begin, mut depth) = (keyword, 0_usize);
+    for (at, token) in tokens[..keyword].iter().enumerate().rev() {
+        match token.text.as_str() {
+            ")" | "]" => depth += 1,
+            "}" if depth > 0 => depth += 1,
+            "(" | "[" | "{" if depth > 0 => depth -= 1,
+            "#" | "pub" => {}
+            _ if depth > 0 => {}
+            _ => break,
+        }
+        begin = at;
+    }
+    begin
 }
 
 /// The prefixes of ids: `Id<'r', 'e', 'v'>`.
@@ -152,15 +179,17 @@ fn claims(source: &Source) -> Vec<Place> {
     runs.filter_map(claim).map(place).collect()
 }
 
-/// The places whose text an earlier place has too, if the two differ as `differ` says.
+/// The places whose text another place has too, if `counts` says so of the two.
 fn repeated(
     places: impl Iterator<Item = Place>,
-    differ: impl Fn(&Place, &Place) -> bool,
+    counts: impl Fn(&Place, &Place) -> bool,
 ) -> impl Iterator<Item = Place> {
     let places: Vec<Place> = places.collect();
-    let is_repeated: Vec<bool> = (0..places.len())
-        .map(|at| places[..at].iter().any(|first| first.text == places[at].text && differ(first, &places[at])))
-        .collect();
+    let has_twin = |at: usize| {
+        let mut twins = places.iter().enumerate().filter(|(twin, place)| *twin != at && place.text == places[at].text);
+        twins.any(|(_, twin)| counts(twin, &places[at]))
+    };
+    let is_repeated: Vec<bool> = (0..places.len()).map(has_twin).collect();
     places.into_iter().zip(is_repeated).filter_map(|(place, is_repeated)| is_repeated.then_some(place))
 }
 

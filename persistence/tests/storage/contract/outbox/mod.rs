@@ -6,6 +6,7 @@ mod claims;
 mod ends;
 mod enqueue;
 mod health;
+mod operator_races;
 mod operators;
 mod schedule;
 mod selection;
