@@ -2,16 +2,20 @@
 //!
 //! One of the waiting calls leads: it takes the inputs of all calls that wait, runs one transaction for them, and hands
 //! each call its result. Calls that arrive meanwhile wait for the next leader. So a busy store commits once for many
-//! calls, and a single call does not wait for more calls.
+//! calls. A single call waits for more calls only if a transaction has begun in the last [`PAUSE`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use domain::context::RequestContext;
+use domain::context::{RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::oneshot;
 
 /// The most calls of one transaction.
 const MOST_CALLS: usize = 32;
+
+/// The least time between the beginnings of two transactions. More calls join each transaction so.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The calls of one operation that wait for a transaction.
 pub(crate) struct Batch<I, O> {
@@ -19,8 +23,9 @@ pub(crate) struct Batch<I, O> {
     leader: Arc<Leader>,
 }
 
-/// Held by the call that leads. Batches that share it run one transaction at a time.
-pub(crate) type Leader = tokio::sync::Mutex<()>;
+/// Held by the call that leads. Batches that share it run one transaction at a time. The value is the time since the last
+/// transaction began.
+pub(crate) type Leader = tokio::sync::Mutex<Option<Stopwatch>>;
 
 struct Call<I, O> {
     input: I,
@@ -70,7 +75,7 @@ impl<I: Clone, O> Batch<I, O> {
         let (sender, mut receiver) = oneshot::channel();
         self.waiting().push(Call { input: input.clone(), result: sender });
         let alone = |result| Done { result, unclaimed: Vec::new() };
-        let _leads = tokio::select! {
+        let mut last = tokio::select! {
             biased;
             // The call stays in the list, or with a leader, until it has a result. So the channel is never closed.
             Ok(result) = &mut receiver => return result.map(alone),
@@ -82,6 +87,10 @@ impl<I: Clone, O> Batch<I, O> {
         if let Ok(result) = receiver.try_recv() {
             return result.map(alone);
         }
+        if let Some(pause) = last.and_then(|last| PAUSE.checked_sub(last.elapsed())) {
+            tokio::time::sleep(pause).await;
+        }
+        *last = Some(Stopwatch::start());
         // Only this call can be closed: its receiver is dropped here, and the call is removed by `take`.
         drop(receiver);
         let mut others = Taken { batch: self, calls: self.take(joins) };

@@ -73,6 +73,17 @@ fn spawn<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> t
 type Started = tokio::task::JoinHandle<Result<u32, FaultKind>>;
 
 #[tokio::test]
+async fn transaction_begins_after_a_pause_since_the_beginning_of_the_one_before() {
+    let (store, watch) = (Store::new(), Stopwatch::start());
+    for input in [1, 3] {
+        store.go.notify_one();
+        store.add(input, None).await.expect("done");
+    }
+    assert_eq!(store.runs(), [[1], [3]]);
+    assert!(watch.elapsed() >= PAUSE, "{:?}", watch.elapsed());
+}
+
+#[tokio::test]
 async fn waiting_calls_that_join_are_one_transaction() {
     let store = Store::new();
     let first = store.start(1, None).await;
