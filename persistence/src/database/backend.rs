@@ -77,9 +77,12 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = 
 /// The settings of each Postgres session. The server ends a session that is idle in an open transaction, because that
 /// is a bug. Sequential scans are off, because each statement reads a few rows by an index. A prepared statement keeps
 /// the plan that was made when its table was small, until the table is analyzed: without sequential scans that plan
-/// uses the index too. If a scan has no index, its high cost would start the JIT compiler, so JIT is off.
+/// uses the index too. If a scan has no index, its high cost would start the JIT compiler, so JIT is off. Each prepared
+/// statement has one plan, which the tests check. Otherwise the server plans a statement with an array again each time.
+/// The mode of a transaction is set here, because it would cost more time in each `BEGIN`.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'; \
-     SET enable_seqscan = off; SET jit = off";
+     SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan; \
+     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
 
 /// Connection parameters for a URL that does not set them. Without the timeouts the client library waits forever for a
 /// server that accepts a connection and does not answer, and for hours for a server that vanished. Each such wait
@@ -179,10 +182,10 @@ impl Conn {
             }
             EngineConn::Postgres(conn) => {
                 // All statements of a read see one snapshot, as on SQLite. A write locks the rows it decides by, and
-                // must see what was committed while it waited for the lock.
+                // must see what was committed while it waited for the lock: see `POSTGRES_SETTINGS`.
                 let begin = match mode {
                     Mode::ReadOne | Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                    Mode::WriteOne | Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                    Mode::WriteOne | Mode::Write => "BEGIN",
                 };
                 if self.limits == Some(limits) {
                     return AnsiTransactionManager::begin_transaction_sql(conn, begin);

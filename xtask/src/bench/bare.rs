@@ -98,6 +98,8 @@ impl<'a> Bare<'a> {
         let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() * 10;
         let mut pgbench = cluster.pgbench();
         pgbench.args(["-n", "-M", "prepared", "-D", &format!("n={start}")]).args(variables).args(arguments);
+        // Like the sessions of the shop, so that both have the same plans.
+        pgbench.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off");
         process::output(pgbench.arg("-f").arg(script).arg(&engine.url))
     }
 }

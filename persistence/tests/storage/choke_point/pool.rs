@@ -186,3 +186,35 @@ mod hosts {
         open(config(&by_parameter)).ready(&alice()).await.expect("ready");
     }
 }
+
+mod session {
+    use super::*;
+    on_postgres!(write_is_read_committed_and_plans_each_statement_once,);
+
+    /// The settings of the server are others. They are read inside a purchase, by a trigger.
+    async fn write_is_read_committed_and_plans_each_statement_once(place: Place) {
+        place.shop().await;
+        let mut raw = place.raw();
+        raw.execute(
+            "DO $$ BEGIN
+               EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
+               EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_custom_plan', current_database());
+             END $$;
+             CREATE TABLE seen (setting TEXT);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               INSERT INTO seen SELECT current_setting('transaction_isolation') || ', read only ' ||
+                 current_setting('transaction_read_only') || ', planned again ' || sum(custom_plans)
+               FROM pg_prepared_statements;
+               RETURN NEW;
+             END $$;
+             CREATE TRIGGER see BEFORE INSERT ON payment_attempt FOR EACH ROW EXECUTE FUNCTION see()",
+        );
+        let shop = place.shop_with(|config| config.pool_size = 1).await;
+        for purchase in ["1", "2"] {
+            let id = shop.opened(&[("song", 1)], &format!("open-{purchase}")).await.id;
+            shop.begin(&id, &format!("pay-{purchase}")).await;
+        }
+        let seen = raw.texts("SELECT DISTINCT setting AS value FROM seen");
+        assert_eq!(seen, ["read committed, read only off, planned again 0"]);
+    }
+}

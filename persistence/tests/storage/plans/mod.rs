@@ -139,7 +139,7 @@ fn first_table(statement: &str) -> String {
 async fn every_statement_visits_few_rows(place: Place) {
     let recorded = contract(Engine::Postgres);
     let mut raw = among_many_rows(&place);
-    // Postgres may use one plan of a prepared statement for all values. It uses no partial index for a bound value.
+    // As in the sessions of the shop: one plan of a prepared statement for all values. No partial index fits a bound value.
     raw.execute("SET LOCAL plan_cache_mode = force_generic_plan");
     let mut found = Vec::new();
     for (statement, values) in &recorded.statements {
