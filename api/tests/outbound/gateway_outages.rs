@@ -102,7 +102,7 @@ async fn day_old_gateway_key_is_never_reused(place: Place) {
     for (fault, message, calls) in [
         (
             Fault::HangWithoutEffect,
-            "payment is a day old and the gateway does not have it: its checkout is free again",
+            "payment is a day old and the gateway does not have it: the attempt is settled as cancelled",
             vec!["payment.find"],
         ),
         (
@@ -134,7 +134,8 @@ async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place
 
     let shop = shop.reopen(&place).await;
     // While the lookup fails, nothing is released and nothing is charged.
-    let line = shop.wait_for_log_line("payment is a day old and cannot be looked for: it stays undecided").await;
+    let line =
+        shop.wait_for_log_line("payment is a day old and cannot be searched for: the outcome stays unknown").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
     assert_eq!(line["checkout_id"], checkout["id"]);
     assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));

@@ -84,7 +84,7 @@ async fn sender_suspended_before_sending_sends_nothing_afterwards(place: Place) 
     until("the suspension outlasts an attempt", || async { (Instant::now() > resumes_at).then_some(()) }).await;
     receiver.release();
     suspended.resume();
-    assert_eq!(wait_for_late_record(&suspended).await["came_of_it"], "failed");
+    assert_eq!(wait_for_late_record(&suspended).await["attempt_result"], "failed");
     assert_eq!(messages(&place), [["delivered", "2", ""].map(str::to_owned)]);
     assert_eq!(receiver.arrivals().len(), 1, "the webhook was sent late");
 }

@@ -142,7 +142,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             warn!(log, "destination disabled"; "result" => "disabled", "given_up" => others + 1, "reason" => reason);
         }
         Recorded::Stale(meanwhile) => {
-            let log = log.new(slog::o!("came_of_it" => outcome_word(outcome), "reason" => reason.to_owned()));
+            let log = log.new(slog::o!("attempt_result" => outcome_word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
                 StaleClaim::Reclaimed => {
                     warn!(log, "lease lost: another worker has the message"; "result" => "lease_lost")

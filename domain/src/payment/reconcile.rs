@@ -128,10 +128,10 @@ impl PaymentReconciler {
             Ok(Some(reference)) => warn!(log, "payment without a reference is found at the gateway";
                 "error_code" => "payment.reference_lost", "reference" => &reference.0),
             Ok(None) => {
-                error!(log, "payment is a day old and the gateway does not have it: its checkout is free again";
+                error!(log, "payment is a day old and the gateway does not have it: the attempt is settled as cancelled";
                 "error_code" => "payment.key_expired")
             }
-            Err(fault) => error!(log, "payment is a day old and cannot be looked for: it stays undecided";
+            Err(fault) => error!(log, "payment is a day old and cannot be searched for: the outcome stays unknown";
                 "error_code" => "payment.key_expired", "error" => fault.chain()),
         }
         found
