@@ -70,7 +70,7 @@ fn discounts_are_of_the_order_or_of_lines() {
 }
 
 #[test]
-fn a_promotion_has_a_condition() {
+fn promotion_without_a_condition_is_refused() {
     let header = "id,type,min_subtotal,eligible_item_ids,description";
     let read = |row: &str| first(&PROMOTIONS, &format!("{header}\n{row}\n"));
     let promotion = read(r#"promo_2,free_shipping,,["bouquet_roses"],Free Shipping"#).expect("good");
@@ -83,7 +83,7 @@ fn a_promotion_has_a_condition() {
 }
 
 #[test]
-fn a_token_is_never_told() {
+fn error_of_a_row_with_a_token_omits_the_token() {
     let header = "id,type,brand,last_digits,token,handler_id";
     let control = "tok_\u{7}hunter2";
     let long = "hunter2".repeat(100);

@@ -269,7 +269,7 @@ fn wrong_arguments_exit_with_2_and_help_with_0() {
 }
 
 /// The demo is an ordinary platform: it buys from a running shop and prints what each step took.
-async fn demo_buys_something(place: Place) {
+async fn demo_buys_from_a_running_shop_and_fails_without_a_shop(place: Place) {
     let server = place.serve().await;
     // The demo ignores a proxy, at which nothing listens here.
     let proxy = [("http_proxy", "http://127.0.0.1:1"), ("ALL_PROXY", "http://127.0.0.1:1")];
@@ -309,4 +309,4 @@ fn dangerous_settings_are_refused() {
     }
 }
 
-crate::on_both_engines!(demo_buys_something);
+crate::on_both_engines!(demo_buys_from_a_running_shop_and_fails_without_a_shop);

@@ -63,7 +63,7 @@ async fn trickling_body_is_refused_by_the_deadline(place: Place) {
     assert_refusals_logged(&place, &server, 408, 2).await;
 }
 
-async fn document_of_any_depth_is_survived(place: Place) {
+async fn deeply_nested_body_is_refused(place: Place) {
     let server = place.serve().await;
     let depth = 100_000;
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
@@ -300,7 +300,7 @@ crate::on_sqlite!(
     body_that_grows_too_large_is_refused,
     body_of_the_largest_size_is_read,
     trickling_body_is_refused_by_the_deadline,
-    document_of_any_depth_is_survived,
+    deeply_nested_body_is_refused,
     duplicate_member_is_refused,
     invalid_members_are_named,
     numbers_and_texts_are_read_by_their_value,

@@ -64,7 +64,7 @@ fn ago(days: u64) -> Timestamp {
 }
 
 #[test]
-fn each_outcome_has_its_step() {
+fn next_step_follows_from_the_outcome_and_the_failure_streak() {
     let days = |days| Some(FailureStreak { failures: 9, first: ago(days), last: ago(1) });
     let received = |receipt| SendOutcome::Received(receipt);
     for (outcome, known, expected) in [
@@ -143,7 +143,7 @@ fn only_continuous_failure_disables_an_endpoint() {
 }
 
 #[test]
-fn limits_are_as_documented() {
+fn retry_limits_take_effect_exactly_at_their_documented_values() {
     let streak = |first, last| Some(FailureStreak { failures: 9, first: NOW - first, last: NOW - last });
     // Five days of continuous failure disable an endpoint.
     assert_eq!(next_step(&message(1), &again(), streak(DAY * 5, DAY), NOW), NextStep::Disable);

@@ -147,14 +147,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn exactly_one_subtotal(case in cases()) {
+    fn totals_have_exactly_one_subtotal_of_the_gross_prices(case in cases()) {
         let details = case.priced();
         let gross: Amount = details.lines.iter().map(|line| line.unit_price.times(line.quantity)).sum();
         prop_assert_eq!(of(&details.totals, &TotalKind::Subtotal), [gross]);
     }
 
     #[test]
-    fn exactly_one_total(case in cases()) {
+    fn totals_end_with_exactly_one_total(case in cases()) {
         let totals = case.priced().totals;
         prop_assert_eq!(of(&totals, &TotalKind::Total), [totals.total()]);
         prop_assert_eq!(totals.iter().last().map(|total| &total.kind), Some(&TotalKind::Total));
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn discounts_negative(case in cases()) {
+    fn each_discount_of_totals_is_negative(case in cases()) {
         let totals = case.priced().totals;
         prop_assert!(totals.iter().filter(|total| is_discount(total)).all(|total| total.amount < Amount::ZERO));
     }
@@ -215,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn total_never_below_zero(case in cases()) {
+    fn total_is_not_negative_and_not_below_the_shipping_price(case in cases()) {
         let details = case.priced();
         prop_assert!(details.totals.total() >= sum(&details.totals, &TotalKind::Fulfillment));
         prop_assert!(details.totals.total() >= Amount::ZERO);

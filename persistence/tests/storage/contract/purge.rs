@@ -9,7 +9,7 @@ use crate::on_both_engines;
 
 on_both_engines!(
     only_old_keys_with_an_outcome_are_purged,
-    a_purge_is_bounded,
+    purge_of_more_keys_than_its_limit_deletes_the_limit,
     binding_is_purged_with_its_key,
     ageing_changes_every_claim_of_a_key,
 );
@@ -30,7 +30,7 @@ async fn only_old_keys_with_an_outcome_are_purged(place: Place) {
     assert_eq!(keys(), ["checkout.create young"]);
 }
 
-async fn a_purge_is_bounded(place: Place) {
+async fn purge_of_more_keys_than_its_limit_deletes_the_limit(place: Place) {
     let shop = place.shop().await;
     for round in 0..3 {
         shop.opened(&[("song", 1)], &format!("k{round}")).await;
