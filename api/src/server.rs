@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::health::Operations;
 use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
-use crate::runtime::{Shutdown, refuse_connections, settle};
+use crate::runtime::{Shutdown, refuse_connections, wait_for_accepted_connections};
 use crate::{buyer_pages, gateway_events, health, shopping, simulation, storefront};
 
 /// How the server ended.
@@ -96,7 +96,7 @@ pub async fn serve(
         handle.pause().await;
         let closed = CancellationToken::new();
         let finish = async {
-            settle().await;
+            wait_for_accepted_connections().await;
             let finished = tokio::time::timeout(drain, handle.stop(true)).await;
             closed.cancel();
             finished

@@ -9,5 +9,5 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{Shutdown, Signals, refuse_connections, settle, start_on_thread};
+pub use shutdown::{Shutdown, Signals, refuse_connections, start_on_thread, wait_for_accepted_connections};
 pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

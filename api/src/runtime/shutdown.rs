@@ -97,7 +97,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// The most accepts in a row that may fail while the queue is emptied. The refusals in progress end in this time, and
 /// release their file descriptors.
 const MAX_ACCEPT_FAILURES: u32 = 150;
-/// The number and length of the pauses of [`settle`].
+/// The number and length of the pauses of [`wait_for_accepted_connections`].
 const SETTLE_PAUSES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 /// The longest request head that is read before the refusal, in bytes.
@@ -112,7 +112,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
 /// worker reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its
 /// way. The wait is many short pauses, because only one of them elapses while the whole process or machine is
 /// suspended.
-pub async fn settle() {
+pub async fn wait_for_accepted_connections() {
     for _ in 0..SETTLE_PAUSES {
         tokio::time::sleep(SETTLE_PAUSE).await;
     }
@@ -147,7 +147,7 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     let listener = listener.into_std()?;
     // If this fails, a connection that arrives between the last accept and the close is reset.
     let _ = drop_new_connections(&listener);
-    settle().await;
+    wait_for_accepted_connections().await;
     let emptied = refuse_waiting(|| Ok(listener.accept()?.0), &mut refusals).await;
     drop(listener);
     while refusals.join_next().await.is_some() {}

@@ -119,6 +119,7 @@ impl CompleteCheckout {
                 }
                 CompletionState::Answered(answer) => return Ok(answer),
                 CompletionState::Unknown(checkout) => return Ok(current_state(checkout)),
+                // The store never returns `Free` here.
                 CompletionState::InProgress | CompletionState::Free => {
                     if let Some(answer) = self.wait_for_owner(ctx, &command.claim, &command.id).await? {
                         return Ok(answer);
@@ -140,6 +141,7 @@ impl CompleteCheckout {
             CompletionState::Answered(answer) => Ok(Some(answer)),
             CompletionState::Unknown(checkout) => Ok(Some(current_state(checkout))),
             CompletionState::Free => Ok(None),
+            // The store never returns `Claimed` here.
             CompletionState::InProgress | CompletionState::Claimed { .. } => self.wait_for_owner(ctx, claim, id).await,
         }
     }
@@ -180,6 +182,7 @@ impl CompleteCheckout {
                 CompletionState::Unknown(checkout) => return Ok(Some(current_state(checkout))),
                 CompletionState::Free if ctx.deadline().remaining() >= self.limits.minimum => return Ok(None),
                 CompletionState::Free => return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into()),
+                // The store never returns `Claimed` here.
                 CompletionState::InProgress | CompletionState::Claimed { .. } => {}
             }
         }
@@ -203,7 +206,7 @@ struct AttemptOwner<'a> {
 
 /// The result of the steps after the point of no return.
 #[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
-enum Charge {
+enum ChargeResult {
     /// The outcome is known and recorded.
     Settled(Outcome),
     /// The payment was not made. The stock and the idempotency key are released.
@@ -216,9 +219,9 @@ impl AttemptOwner<'_> {
     /// Charges the payment and settles the attempt. Returns the answer, or the fault that prevented the payment.
     async fn finish(&self, checkout: Checkout) -> Result<Answer, Failure<CheckoutRefusal>> {
         match self.charge_and_settle().await {
-            Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
-            Ok(Charge::NotAttempted(fault)) => Err(fault.into()),
-            Ok(Charge::Unknown) => Ok(current_state(checkout)),
+            Ok(ChargeResult::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
+            Ok(ChargeResult::NotAttempted(fault)) => Err(fault.into()),
+            Ok(ChargeResult::Unknown) => Ok(current_state(checkout)),
             // The outcome could not be recorded here. The attempt is recorded, so the reconciler settles it.
             Err(fault) => {
                 error!(self.ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
@@ -241,10 +244,10 @@ impl AttemptOwner<'_> {
     }
 
     /// Opens the payment, confirms it, and settles the attempt.
-    async fn charge_and_settle(&self) -> Result<Charge, Fault> {
+    async fn charge_and_settle(&self) -> Result<ChargeResult, Fault> {
         let Self { use_case, ctx, attempt, .. } = self;
         if attempt.money.amount.is_zero() {
-            return self.settle(PaymentOutcome::Confirmed).await.map(Charge::Settled);
+            return self.settle(PaymentOutcome::Confirmed).await.map(ChargeResult::Settled);
         }
         let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
         let (gateway, credential) = self.means.as_ref().ok_or_else(missing)?;
@@ -254,7 +257,7 @@ impl AttemptOwner<'_> {
                 error!(ctx.log(), "gateway refuses to open the payment"; "op" => "payment.open",
                     "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout,
                     "error_code" => "payment.open_refused", "detail" => &decline.detail);
-                return self.settle(PaymentOutcome::Declined(decline)).await.map(Charge::Settled);
+                return self.settle(PaymentOutcome::Declined(decline)).await.map(ChargeResult::Settled);
             }
             // The payment is not confirmed, so it is not charged, even if the gateway opened it. The stock and the key
             // are released.
@@ -271,7 +274,7 @@ impl AttemptOwner<'_> {
         let Some(outcome) = outcome else {
             let now = use_case.clock.now();
             self.until_recorded(|| use_case.attempts.record_unknown(ctx, attempt.id.clone(), now)).await?;
-            return Ok(Charge::Unknown);
+            return Ok(ChargeResult::Unknown);
         };
         info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
             "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.into_str(),
@@ -280,7 +283,7 @@ impl AttemptOwner<'_> {
             let fault = Fault::new(FaultKind::Unavailable, "payment.confirm").caused_by("the payment was cancelled");
             return self.settle_as_not_attempted("payment.confirm", fault).await;
         }
-        self.settle(outcome).await.map(Charge::Settled)
+        self.settle(outcome).await.map(ChargeResult::Settled)
     }
 
     /// Confirms the payment at the gateway. `None` if the outcome is not known. A payment that requires authentication
@@ -307,12 +310,12 @@ impl AttemptOwner<'_> {
     /// Settles an attempt that was not charged because of `fault`: releases the stock and the idempotency key. If the
     /// reconciler released the key before and another attempt was made with the key, the outcome of that attempt is
     /// returned.
-    async fn settle_as_not_attempted(&self, operation: &'static str, fault: Fault) -> Result<Charge, Fault> {
+    async fn settle_as_not_attempted(&self, operation: &'static str, fault: Fault) -> Result<ChargeResult, Fault> {
         let outcome = self.settle(PaymentOutcome::NotAttempted).await?;
         if !matches!(&outcome, Outcome::Checkout(checkout) if checkout.attempt.is_none()) {
-            return Ok(Charge::Settled(outcome));
+            return Ok(ChargeResult::Settled(outcome));
         }
-        Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
+        Ok(ChargeResult::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
     }
 
     async fn until_recorded<T>(&self, write: impl Fn() -> PortFuture<T, Fault>) -> Result<T, Fault> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ports::CheckoutStore;
+use super::ports::{CheckoutStore, Expired};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::task::{BackgroundTask, PassFuture, Progress};
@@ -28,8 +28,9 @@ impl BackgroundTask for CheckoutExpiry {
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
             let now = self.clock.now();
-            let (cancelled, deleted) = self.checkouts.expire(ctx, now, now - self.retention, BATCH).await?;
-            Ok(Progress::of(cancelled + deleted, cancelled.max(deleted) >= BATCH))
+            let expired = self.checkouts.expire(ctx, now, now - self.retention, BATCH).await?;
+            let Expired { canceled, deleted } = expired;
+            Ok(Progress::of(canceled + deleted, canceled.max(deleted) >= BATCH))
         })
     }
 }

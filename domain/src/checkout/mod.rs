@@ -15,8 +15,8 @@
 //! platforms cannot read it.
 //!
 //! The rules are in `decide.rs` (pricing), `totals.rs` and `transitions.rs` (status changes). The port is
-//! [`CheckoutStore`]. Each use case has a file that is named after its verb. Read [`CompleteCheckout`] next, with
-//! `docs/WALKTHROUGH.md`.
+//! [`CheckoutStore`]. The only use case is [`CompleteCheckout`], in `complete.rs`. The background task [`CheckoutExpiry`]
+//! is in `expire.rs`. Read [`CompleteCheckout`] next, with `docs/WALKTHROUGH.md`.
 
 mod complete;
 mod decide;
@@ -34,6 +34,6 @@ pub use expire::CheckoutExpiry;
 pub use message::{Message, MessageCode, Severity, Subject};
 pub use model::{BuyerContext, Checkout, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status};
 pub use ports::{
-    Answer, BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, NewCheckout, Outcome, Settlement,
+    Answer, BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, Expired, NewCheckout, Outcome, Settlement,
 };
 pub use totals::{Total, TotalKind, Totals};

@@ -1,4 +1,4 @@
-//! The storage port of the checkout use cases.
+//! The storage port of checkouts.
 
 use std::time::Duration;
 
@@ -18,9 +18,11 @@ use serde::{Deserialize, Serialize};
 ///
 /// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. A keyed write is done once per idempotency
 /// key: a later call with the same key and the same request returns the first outcome with `replayed` set, and changes
-/// nothing. A key that cannot be used is refused with [`CheckoutRefusal::Key`].
+/// nothing. A method that takes a key may refuse with [`CheckoutRefusal::Key`]. The comment of each method names its other
+/// refusals.
 pub trait CheckoutStore: Send + Sync {
-    /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout.
+    /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout. Refuses only
+    /// because of the key.
     fn create(
         &self,
         ctx: &RequestContext,
@@ -36,7 +38,8 @@ pub trait CheckoutStore: Send + Sync {
     /// Returns the checkout with this page token, or `None` if there is none. The store does not check the caller.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault>;
 
-    /// Replaces the whole content of an open checkout and prices it again.
+    /// Replaces the whole content of an open checkout and prices it again. Refuses with [`CheckoutRefusal::NotFound`],
+    /// `InProgress` or `NotModifiable`.
     fn update(
         &self,
         ctx: &RequestContext,
@@ -45,7 +48,7 @@ pub trait CheckoutStore: Send + Sync {
         request: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
-    /// Cancels an open checkout.
+    /// Cancels an open checkout. Refuses with [`CheckoutRefusal::NotFound`], `InProgress` or `NotModifiable`.
     fn cancel(
         &self,
         ctx: &RequestContext,
@@ -56,6 +59,10 @@ pub trait CheckoutStore: Send + Sync {
     /// Begins a completion (transaction 1): claims the idempotency key, holds the stock in SKU order, records the
     /// payment attempt and sets the status to `complete_in_progress`, all or nothing. The commit is the point of no
     /// return.
+    ///
+    /// Returns any state except [`CompletionState::Free`]. Returns `Answered` also if the stock does not cover the lines.
+    /// Refuses with [`CheckoutRefusal::NotFound`], `InProgress` if the checkout is being completed with another key,
+    /// `NotModifiable`, `NotReady` or `InstrumentMissing`.
     fn begin_completion(
         &self,
         ctx: &RequestContext,
@@ -67,7 +74,8 @@ pub trait CheckoutStore: Send + Sync {
     /// call changes nothing and returns the outcome of the first call.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// Returns the state of the completion with this key. Claims nothing and changes nothing.
+    /// Returns the state of the completion with this key: any state except [`CompletionState::Claimed`]. Claims nothing and
+    /// changes nothing. Refuses with [`CheckoutRefusal::NotFound`].
     fn completion(
         &self,
         ctx: &RequestContext,
@@ -76,14 +84,21 @@ pub trait CheckoutStore: Send + Sync {
     ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>>;
 
     /// Cancels at most `limit` expired open checkouts, and deletes at most `limit` final checkouts last changed before
-    /// `forget_before`. Returns the number cancelled and the number deleted.
+    /// `forget_before`.
     fn expire(
         &self,
         ctx: &RequestContext,
         now: Timestamp,
         forget_before: Timestamp,
         limit: u32,
-    ) -> PortFuture<(u32, u32), Fault>;
+    ) -> PortFuture<Expired, Fault>;
+}
+
+/// The numbers of checkouts that one call of [`CheckoutStore::expire`] has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    pub canceled: u32,
+    pub deleted: u32,
 }
 
 /// The values of a new checkout.
@@ -104,6 +119,7 @@ impl NewCheckout {
     }
 }
 
+/// The answer of a keyed write of a checkout: its outcome, and whether the outcome is a replay.
 pub type Answer = idempotency::Answer<Outcome>;
 
 /// The outcome of a keyed write. It is stored with the idempotency key, in the transaction of the write, and is

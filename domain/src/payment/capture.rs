@@ -1,7 +1,7 @@
 //! The background task that captures authorized payments.
 //!
 //! The first shipment captures the whole amount. If nothing is shipped, the task acts one day before the gateway would
-//! release the amount: it captures the amount if the order still wants units, because the shop has promised the goods,
+//! release the amount: it captures the amount if the order contains units, because the shop has promised the goods,
 //! and cancels the payment if not. A declined capture is retried each hour while the gateway holds the amount; after
 //! that, the attempt ends without a charge. Each decline is logged as an error, because the order is not paid. Read
 //! next: `reconcile.rs`.
@@ -14,7 +14,7 @@ use slog::{error, info, warn};
 use super::decide::HELD_FOR;
 use super::model::GatewayState;
 use super::pass::{LEASE, TIME_TO_CLAIM, handle_each, items_per_pass};
-use super::ports::{AttemptStore, AuthorizedAttempt, PaymentGateway};
+use super::ports::{AttemptStore, AuthorizationEnd, AuthorizedAttempt, PaymentGateway};
 use super::record::until_recorded;
 use crate::clock::Clock;
 use crate::context::RequestContext;
@@ -59,7 +59,7 @@ impl PaymentCapture {
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &held.attempt, at)).await
     }
 
-    /// Captures the amount if the order still wants units, cancels the payment if not, and records the result. If the
+    /// Captures the amount if the order contains units, cancels the payment if not, and records the result. If the
     /// gateway declines the capture but still holds the amount, records nothing and returns the wait until the next
     /// attempt.
     async fn capture_or_cancel(
@@ -67,18 +67,18 @@ impl PaymentCapture {
         ctx: &RequestContext,
         held: &AuthorizedAttempt,
     ) -> Result<Option<Duration>, Fault> {
-        let AuthorizedAttempt { attempt, wanted } = held;
+        let AuthorizedAttempt { attempt, has_units } = held;
         let missing = || Fault::internal("payment.capture", "it is held, but its reference was never stored");
         let reference = attempt.reference.as_ref().ok_or_else(missing)?;
         let log = ctx.log().new(slog::o!("op" => "payment.capture", "attempt_id" => attempt.id.to_string(),
             "checkout_id" => attempt.checkout.to_string()));
-        let state = match wanted {
+        let state = match has_units {
             true => self.gateway.capture(ctx, attempt, reference).await?,
             false => self.gateway.cancel(ctx, reference).await?,
         };
-        let captured = match state {
-            GatewayState::Confirmed => true,
-            GatewayState::Cancelled => false,
+        let end = match state {
+            GatewayState::Confirmed => AuthorizationEnd::Captured,
+            GatewayState::Cancelled => AuthorizationEnd::Released,
             // `reason` is for the buyer and may contain personal data. The log gets `detail`.
             GatewayState::Declined(decline) => {
                 error!(log, "gateway declines to capture: the order is not paid";
@@ -86,20 +86,22 @@ impl PaymentCapture {
                 if self.clock.now() - attempt.created_at < HELD_FOR {
                     return Ok(Some(WAIT_AFTER_DECLINE));
                 }
-                false
+                AuthorizationEnd::Released
             }
             GatewayState::Opened | GatewayState::ActionRequired | GatewayState::Authorized => {
                 return Err(Fault::internal("payment.capture", format!("the gateway says {state:?}")));
             }
         };
-        match (wanted, captured) {
-            (_, true) => info!(log, "payment captured"),
-            (false, false) => info!(log, "payment released: its order has no units left"),
-            (true, false) => error!(log, "payment lapsed before it was captured: its order is not paid";
-                "error_code" => "payment.lapsed"),
+        match (has_units, end) {
+            (_, AuthorizationEnd::Captured) => info!(log, "payment captured"),
+            (false, AuthorizationEnd::Released) => info!(log, "payment released: its order has no units left"),
+            (true, AuthorizationEnd::Released) => {
+                error!(log, "payment lapsed before it was captured: its order is not paid";
+                "error_code" => "payment.lapsed")
+            }
         }
         let ctx = ctx.must_finish(TIME_TO_RECORD);
-        let record = || self.attempts.record_captured(&ctx, attempt.id.clone(), captured);
+        let record = || self.attempts.record_captured(&ctx, attempt.id.clone(), end);
         until_recorded(&ctx, &*self.clock, record).await.map(|()| None)
     }
 }

@@ -41,7 +41,8 @@ pub use model::{
 };
 pub use pass::LONGEST_PASS;
 pub use ports::{
-    AttemptStore, AuthorizedAttempt, GatewayEvent, PaymentGateway, PaymentHandler, RefundStore, RefundWanted,
+    AttemptStore, AuthorizationEnd, AuthorizedAttempt, GatewayEvent, PaymentGateway, PaymentHandler, RefundStore,
+    RefundWanted,
 };
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;

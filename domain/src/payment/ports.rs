@@ -48,8 +48,9 @@ pub trait PaymentGateway: Send + Sync {
     /// The current state of a payment. Changes nothing.
     fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
-    /// Cancels a payment, so that it is never charged, and returns the state of the payment. The state is
-    /// [`GatewayState::Confirmed`] if the payment was already charged.
+    /// Cancels a payment, so that it is never charged, and releases an authorized amount. Returns
+    /// [`GatewayState::Cancelled`], or the state that prevents the cancellation, such as `Confirmed` if the payment was
+    /// already charged.
     fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
     /// Charges the whole authorized amount. Returns [`GatewayState::Confirmed`], `Declined`, or `Cancelled` if the
@@ -61,7 +62,8 @@ pub trait PaymentGateway: Send + Sync {
         reference: &PaymentReference,
     ) -> PortFuture<GatewayState, Fault>;
 
-    /// Refunds money. The refund's id is the idempotency key: a repetition moves no more money.
+    /// Refunds money. The refund's id is the idempotency key: a repetition moves no more money. Returns
+    /// [`RefundState::Succeeded`], `Pending`, or `Failed` if no money moved.
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
 
     /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Only reads.
@@ -91,7 +93,8 @@ pub struct PaymentHandler {
 /// corrects at most `limit` attempts: an attempt that is due more than
 /// [`LONGEST_WAIT_UNSETTLED`](super::LONGEST_WAIT_UNSETTLED) from now becomes due now.
 pub trait AttemptStore: Send + Sync {
-    /// Stores the gateway's reference of an attempt. Called before the payment is confirmed. Idempotent.
+    /// Stores the gateway's reference of an attempt. Called before the payment is confirmed. Changes nothing if the
+    /// attempt does not exist. Idempotent.
     fn record_reference(
         &self,
         ctx: &RequestContext,
@@ -127,8 +130,8 @@ pub trait AttemptStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<AuthorizedAttempt>, Fault>;
 
-    /// Records the end of an authorized attempt: captured, or cancelled if `captured` is false. Idempotent.
-    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
+    /// Records the end of an authorized attempt. Changes nothing if the attempt is not authorized. Idempotent.
+    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, end: AuthorizationEnd) -> PortFuture<(), Fault>;
 
     /// Records a gateway event once, by its event id. If the event names a payment whose attempt is not settled, makes
     /// the attempt due at `now`. Returns false if the event was recorded before. What happened to the payment is not
@@ -136,11 +139,21 @@ pub trait AttemptStore: Send + Sync {
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
 }
 
-/// An authorized attempt, and whether its order still wants units.
+/// An authorized attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizedAttempt {
     pub attempt: Attempt,
-    pub wanted: bool,
+    /// Whether the order of the attempt contains units.
+    pub has_units: bool,
+}
+
+/// How an authorized attempt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorizationEnd {
+    /// The amount was charged. The attempt becomes [`AttemptState::Confirmed`](super::AttemptState::Confirmed).
+    Captured,
+    /// The amount was not charged. The attempt becomes [`AttemptState::Released`](super::AttemptState::Released).
+    Released,
 }
 
 /// An event that the gateway sent without a request of the shop.

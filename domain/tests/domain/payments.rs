@@ -13,8 +13,8 @@ use domain::task::{BackgroundTask, Progress};
 
 use crate::kit::{FakePorts, Lines, NOW, Script, attempt, hours, refund, task_context};
 
-fn held(wanted: bool) -> AuthorizedAttempt {
-    AuthorizedAttempt { attempt: attempt(AttemptState::Authorized), wanted }
+fn held(has_units: bool) -> AuthorizedAttempt {
+    AuthorizedAttempt { attempt: attempt(AttemptState::Authorized), has_units }
 }
 
 type MakeTask = fn(Arc<FakePorts>) -> Box<dyn BackgroundTask>;
@@ -84,8 +84,10 @@ async fn declined_capture_logs_no_text_for_the_buyer() {
 
 #[tokio::test]
 async fn authorized_payment_without_a_reference_does_not_delay_others() {
-    let nameless =
-        AuthorizedAttempt { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
+    let nameless = AuthorizedAttempt {
+        attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) },
+        has_units: true,
+    };
     let answer = Some(Ok(GatewayState::Confirmed));
     let script = Script { held: vec![nameless, held(true)], capture: answer, ..Script::default() };
     assert_eq!(pass(CAPTURE, script).await.1, ["postpone 60", "capture", "captured"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::CheckoutExpiry;
+use domain::checkout::{CheckoutExpiry, Expired};
 use domain::idempotency::{IdempotencyPurge, RETENTION};
 use domain::task::{BackgroundTask, Progress};
 
@@ -11,7 +11,7 @@ use crate::kit::{FakePorts, Script, context};
 #[tokio::test]
 async fn pass_that_reached_its_limit_runs_again_at_once() {
     let day = Duration::from_secs(24 * 60 * 60);
-    for (expired, expected) in [
+    for ((canceled, deleted), expected) in [
         ((0, 0), Progress::Idle),
         ((1, 0), Progress::Done(1)),
         ((0, 2), Progress::Done(2)),
@@ -22,6 +22,7 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
         ((499, 500), Progress::More(999)),
         ((500, 499), Progress::More(999)),
     ] {
+        let expired = Expired { canceled, deleted };
         let ports = FakePorts::of(Script { expired, ..Script::default() });
         let task = CheckoutExpiry { checkouts: ports.clone(), clock: ports.clone(), retention: day };
         assert_eq!(task.pass(&context(day)).await.expect("a pass"), expected, "{expired:?}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use domain::PortFuture;
 use domain::checkout::{
     Answer, BeginCompletion, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompletionState,
-    NewCheckout, NothingToSell, Outcome, PricingFacts, Settlement, price,
+    Expired, NewCheckout, NothingToSell, Outcome, PricingFacts, Settlement, price,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, PlatformId, RequestContext};
@@ -121,9 +121,11 @@ impl CheckoutStore for SqlCheckoutStore {
         now: Timestamp,
         forget_before: Timestamp,
         limit: u32,
-    ) -> PortFuture<(u32, u32), Fault> {
+    ) -> PortFuture<Expired, Fault> {
         self.database.run(ctx, Operation::write("checkout.expire"), move |tx| {
-            Ok((count(queries::cancel_expired(tx, now, limit)?), count(queries::forget(tx, forget_before, limit)?)))
+            let canceled = count(queries::cancel_expired(tx, now, limit)?);
+            let deleted = count(queries::forget(tx, forget_before, limit)?);
+            Ok(Expired { canceled, deleted })
         })
     }
 }

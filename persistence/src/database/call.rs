@@ -1,4 +1,15 @@
 //! One call of [`Database::run`], from the wait for a permit to the result.
+//!
+//! On Postgres, and for each read, a call leads: [`Call::lead`] takes a permit, a blocking thread and a connection, and
+//! runs the body in a transaction of its own.
+//!
+//! On SQLite a write first enters the [`Group`](super::group::Group), in [`Call::join_or_lead`]. Then one of two things
+//! happens:
+//!
+//! - The call leads, because it gets the write permit before a leader takes the call from the group.
+//! - The call joins. Its body runs in a savepoint of the leader's transaction, through [`JoiningWrite`], and
+//!   [`Call::after`] converts the [`JoinResult`]: a value or a failure is returned, after a conflict the call runs again
+//!   as a leader, and after a commit with an unknown outcome the call searches for the outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +41,8 @@ struct Permit {
     connection_until: Deadline,
 }
 
-/// The result of a call that joined the transaction of another.
-type Outcome<T, E> = Result<T, RunError<E>>;
+/// The result of a call that joined the transaction of another call.
+type JoinResult<T, E> = Result<T, RunError<E>>;
 
 impl Database {
     /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
@@ -184,7 +195,7 @@ where
     /// commit that broke.
     async fn after(
         self: &Arc<Self>,
-        outcome: Result<Outcome<T, E>, oneshot::error::RecvError>,
+        outcome: Result<JoinResult<T, E>, oneshot::error::RecvError>,
         waiting: &WaitingCaller<'_>,
     ) -> Result<T, E> {
         match outcome {
@@ -229,9 +240,9 @@ struct JoiningWrite<W, T, E> {
 
 struct Waits<T, E> {
     running: RunningJob,
-    sender: oneshot::Sender<Outcome<T, E>>,
+    sender: oneshot::Sender<JoinResult<T, E>>,
     /// The result of the body, which counts when the transaction is committed.
-    result: Option<Outcome<T, E>>,
+    result: Option<JoinResult<T, E>>,
 }
 
 impl<W, T, E> JoiningWrite<W, T, E> {

@@ -11,8 +11,8 @@ use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, Credential, GatewayEvent, PaymentChoice,
-    PaymentReference,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizationEnd, AuthorizedAttempt, Credential, GatewayEvent,
+    PaymentChoice, PaymentReference,
 };
 
 use crate::database::{Database, Operation, Tx, readable};
@@ -30,12 +30,12 @@ impl AttemptStore for SqlAttemptStore {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::repeatable_write_one("payment.record_reference", "it sets what it would set again");
+        let op = Operation::repeatable_write_one("payment.record_reference", "sets columns to fixed values");
         self.0.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::repeatable_write("payment.record_unknown", "it sets what it would set again");
+        let op = Operation::repeatable_write("payment.record_unknown", "changes only an opened attempt");
         self.0.run(ctx, op, move |tx| {
             // The owner gives up the attempt. An attempt that was settled meanwhile stays settled.
             let change = (AttemptState::Opened, AttemptState::Unknown);
@@ -56,7 +56,7 @@ impl AttemptStore for SqlAttemptStore {
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        let op = Operation::repeatable_write_one("payment.postpone", "it sets what it would set again");
+        let op = Operation::repeatable_write_one("payment.postpone", "sets columns to fixed values");
         self.0.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 
@@ -70,16 +70,19 @@ impl AttemptStore for SqlAttemptStore {
         let (op, log) = (Operation::write("payment.claim_held"), ctx.log().clone());
         self.0.run(ctx, op, move |tx| {
             let held = readable(&log, op, queries::claim_held(tx, now, lease, limit)?).into_iter().map(|attempt| {
-                let wanted = queries::wanted(tx, &attempt.checkout)?;
-                Ok(AuthorizedAttempt { attempt, wanted })
+                let has_units = queries::has_units(tx, &attempt.checkout)?;
+                Ok(AuthorizedAttempt { attempt, has_units })
             });
             Ok(held.collect::<QueryResult<_>>()?)
         })
     }
 
-    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
-        let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
-        let op = Operation::repeatable_write("payment.record_captured", "it ends only what is held");
+    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, end: AuthorizationEnd) -> PortFuture<(), Fault> {
+        let state = match end {
+            AuthorizationEnd::Captured => AttemptState::Confirmed,
+            AuthorizationEnd::Released => AttemptState::Released,
+        };
+        let op = Operation::repeatable_write("payment.record_captured", "changes only an authorized attempt");
         self.0.run(ctx, op, move |tx| Ok(queries::transition(tx, &id, (AttemptState::Authorized, state), None)?))
     }
 

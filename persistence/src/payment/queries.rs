@@ -162,7 +162,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
 }
 
 /// Whether the order of this checkout has a line with a quantity above zero.
-pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
+pub(super) fn has_units(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
     let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
     #[expect(clippy::disallowed_methods, reason = "a subquery has no values")]
     let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();

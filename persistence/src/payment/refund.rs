@@ -29,7 +29,10 @@ impl RefundStore for SqlRefundStore {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         self.0.run(
             ctx,
-            Operation::repeatable_write("refund.request", "it locks the attempt, and returns a refund that is there"),
+            Operation::repeatable_write(
+                "refund.request",
+                "locks the attempt, and returns the stored refund if there is one",
+            ),
             move |tx| request(tx, &wanted),
         )
     }
@@ -53,7 +56,7 @@ impl RefundStore for SqlRefundStore {
         at: Timestamp,
     ) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        self.0.run(ctx, Operation::repeatable_write("refund.record", "it sets what it would set again"), move |tx| {
+        self.0.run(ctx, Operation::repeatable_write("refund.record", "sets columns to fixed values"), move |tx| {
             Ok(record(tx, &claimed, &state, at)?)
         })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use domain::PortFuture;
 use domain::checkout::{
     Answer, BeginCompletion, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompletionState,
-    NewCheckout, Outcome, Settlement, Status,
+    Expired, NewCheckout, Outcome, Settlement, Status,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Deadline, RequestContext};
@@ -14,9 +14,9 @@ use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
 use domain::idempotency::{IdempotencyStore, KeyClaim, Write};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, Credential, Decline, GatewayEvent, GatewayState,
-    LONGEST_PASS, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
-    RefundRefusal, RefundState, RefundStore, RefundWanted,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizationEnd, AuthorizedAttempt, Credential, Decline,
+    GatewayEvent, GatewayState, LONGEST_PASS, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome,
+    PaymentReference, Refund, RefundRefusal, RefundState, RefundStore, RefundWanted,
 };
 
 use super::{NOW, attempt, checkout, details, instrument, seconds_from_now};
@@ -38,8 +38,8 @@ pub struct Script {
     pub held: Vec<AuthorizedAttempt>,
     pub due: Vec<Attempt>,
     pub refunds: Vec<Refund>,
-    /// The numbers that `expire` returns.
-    pub expired: (u32, u32),
+    /// The result of `expire`.
+    pub expired: Expired,
     /// The number that `purge` returns.
     pub purged: u32,
     /// Faults of storage methods: the name of a method, and the fault of one of its calls.
@@ -220,7 +220,7 @@ impl CheckoutStore for FakePorts {
         now: Timestamp,
         forget_before: Timestamp,
         limit: u32,
-    ) -> PortFuture<(u32, u32), Fault> {
+    ) -> PortFuture<Expired, Fault> {
         let call = format!("expire {} {} {limit}", seconds_from_now(now), seconds_from_now(forget_before));
         self.store(ctx, "expire", call, self.0.expired)
     }
@@ -267,8 +267,12 @@ impl AttemptStore for FakePorts {
     ) -> PortFuture<Vec<AuthorizedAttempt>, Fault> {
         self.claim(ctx, lease, &self.0.held)
     }
-    fn record_captured(&self, ctx: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
-        self.store(ctx, "record_captured", if captured { "captured" } else { "released" }.to_owned(), ())
+    fn record_captured(&self, ctx: &RequestContext, _: AttemptId, end: AuthorizationEnd) -> PortFuture<(), Fault> {
+        let call = match end {
+            AuthorizationEnd::Captured => "captured",
+            AuthorizationEnd::Released => "released",
+        };
+        self.store(ctx, "record_captured", call.to_owned(), ())
     }
     fn record_event(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
         unexpected()

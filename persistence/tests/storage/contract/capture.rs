@@ -7,8 +7,8 @@ use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment,
 };
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, GatewayEvent, LONGEST_WAIT_UNSETTLED,
-    PaymentOutcome, PaymentReference, capture_due,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizationEnd, AuthorizedAttempt, GatewayEvent,
+    LONGEST_WAIT_UNSETTLED, PaymentOutcome, PaymentReference, capture_due,
 };
 
 use crate::kit::data::{hours, noon, settlement, task};
@@ -24,7 +24,7 @@ on_both_engines!(
     capture_is_due_shortly_before_the_hold_lapses,
     capture_of_a_payment_that_is_settled_late_is_due_before_the_hold_lapses,
     shipment_makes_a_capture_due_that_a_worker_postpones_later,
-    fully_cancelled_order_is_not_wanted,
+    fully_cancelled_order_has_no_units,
     ended_hold_is_not_changed,
     clock_that_is_behind_makes_no_hold_due_early,
     claim_is_counted_and_fences_a_late_postponement,
@@ -87,7 +87,7 @@ async fn authorized_payment_places_the_order_and_takes_the_stock(place: Place) {
     );
     // If the payment is settled again, before or after its capture, there is still one order.
     assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
-    shop.attempts.record_captured(&task(), attempt.id.clone(), true).await.expect("recorded");
+    shop.attempts.record_captured(&task(), attempt.id.clone(), AuthorizationEnd::Captured).await.expect("recorded");
     assert_eq!(shop.settle(&attempt, PaymentOutcome::NotAttempted).await, outcome);
     assert_eq!(
         (place.raw().level("song"), place.raw().count("orders"), state(&place)),
@@ -103,7 +103,7 @@ async fn the_first_shipment_makes_a_capture_due(place: Place) {
     let claimed = claim(&shop, noon() + hours(1)).await;
     // The shipment counts too.
     let expected = Attempt { checks: 2, state: AttemptState::Authorized, ..attempt };
-    assert_eq!(claimed, [AuthorizedAttempt { attempt: expected, wanted: true }]);
+    assert_eq!(claimed, [AuthorizedAttempt { attempt: expected, has_units: true }]);
 }
 
 async fn event_without_a_shipment_makes_no_capture_due(place: Place) {
@@ -120,7 +120,7 @@ async fn capture_is_due_shortly_before_the_hold_lapses(place: Place) {
     assert_eq!(due, noon() + hours(6 * 24));
     assert!(claim(&shop, due - Duration::from_millis(1)).await.is_empty());
     let claimed = claim(&shop, due).await;
-    assert_eq!(claimed.iter().map(|held| held.wanted).collect::<Vec<_>>(), [true]);
+    assert_eq!(claimed.iter().map(|held| held.has_units).collect::<Vec<_>>(), [true]);
 }
 
 /// The gateway authorized the payment when the attempt began, but its answer was lost.
@@ -143,35 +143,37 @@ async fn shipment_makes_a_capture_due_that_a_worker_postpones_later(place: Place
     assert_eq!(claim(&shop, due).await.len(), 1);
 }
 
-async fn fully_cancelled_order_is_not_wanted(place: Place) {
+async fn fully_cancelled_order_has_no_units(place: Place) {
     let shop = place.shop().await;
     let (order, _) = held(&shop).await;
-    let mut wanted = Vec::new();
+    let mut has_units = Vec::new();
     for change in [removed("one", "li_1", 1), removed("two", "li_2", 1), removed("three", "li_1", 1)] {
         append(&shop, &order, vec![change]).await;
-        wanted.extend(claim(&shop, capture_due(noon())).await.into_iter().map(|held| held.wanted));
+        has_units.extend(claim(&shop, capture_due(noon())).await.into_iter().map(|held| held.has_units));
     }
-    assert_eq!(wanted, [true, true, false]);
+    assert_eq!(has_units, [true, true, false]);
 }
 
 async fn ended_hold_is_not_changed(place: Place) {
     let shop = place.shop().await;
-    for (key, captured, expected) in [("k1", true, "confirmed"), ("k2", false, "released")] {
+    use AuthorizationEnd::{Captured, Released};
+    for (key, end, other, expected) in [("k1", Captured, Released, "confirmed"), ("k2", Released, Captured, "released")]
+    {
         let (_, attempt) = shop.begun(&[("song", 1)], key).await;
-        let record = |captured| shop.attempts.record_captured(&task(), attempt.id.clone(), captured);
+        let record = |end| shop.attempts.record_captured(&task(), attempt.id.clone(), end);
         // The payment is not held yet, so this changes nothing.
-        record(captured).await.expect("ignored");
+        record(end).await.expect("ignored");
         shop.settle(&attempt, PaymentOutcome::Authorized).await;
-        record(captured).await.expect("recorded");
+        record(end).await.expect("recorded");
         let before = place.raw().state();
-        record(!captured).await.expect("ignored");
+        record(other).await.expect("ignored");
         assert_eq!(place.raw().state(), before);
         let states =
             place.raw().texts(&format!("SELECT state AS value FROM payment_attempt WHERE id = '{}'", attempt.id));
         assert_eq!(states, [expected]);
     }
     assert!(claim(&shop, noon() + hours(1_000)).await.is_empty());
-    shop.attempts.record_captured(&task(), AttemptId::generate(noon()), true).await.expect("ignored");
+    shop.attempts.record_captured(&task(), AttemptId::generate(noon()), Captured).await.expect("ignored");
 }
 
 /// A machine whose clock starts in 1970 may claim held payments before its clock is set.

@@ -1,6 +1,6 @@
 //! Unfinished checkouts expire, and checkouts that ended long ago are deleted. Orders are never deleted.
 
-use domain::checkout::{CheckoutRefusal, CheckoutStore, Status};
+use domain::checkout::{CheckoutRefusal, CheckoutStore, Expired, Status};
 use domain::order::OrderStore;
 use domain::payment::PaymentOutcome;
 
@@ -22,14 +22,14 @@ async fn only_expired_open_checkouts_are_canceled(place: Place) {
     let young = shop.opened_at(noon() - hours(6) + time::Duration::milliseconds(1), &[("song", 1)], "k3").await;
     assert_eq!(incomplete.status, Status::Incomplete);
     let expired = shop.checkouts.expire(&task(), noon(), noon() - hours(100), 10).await.expect("expired");
-    assert_eq!(expired, (2, 0));
+    assert_eq!(expired, Expired { canceled: 2, deleted: 0 });
     for checkout in [old, incomplete] {
         let now = shop.checkouts.read(&alice(), checkout.id).await.expect("read");
         assert_eq!((now.status, now.version, now.updated_at), (Status::Canceled, 2, noon()));
     }
     assert_eq!(shop.checkouts.read(&alice(), young.id.clone()).await.expect("read"), young);
     let again = shop.checkouts.expire(&task(), noon(), noon() - hours(100), 10).await.expect("expired");
-    assert_eq!(again, (0, 0));
+    assert_eq!(again, Expired { canceled: 0, deleted: 0 });
 }
 
 async fn checkout_in_progress_never_expires(place: Place) {
@@ -38,7 +38,7 @@ async fn checkout_in_progress_never_expires(place: Place) {
     let years_later = noon() + hours(24 * 1_000);
     let before = place.raw().state();
     let expired = shop.checkouts.expire(&task(), years_later, years_later, 10).await.expect("expired");
-    assert_eq!(expired, (0, 0));
+    assert_eq!(expired, Expired { canceled: 0, deleted: 0 });
     assert_eq!(place.raw().state(), before);
     // The outcome of the payment counts at any later time.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
@@ -58,9 +58,9 @@ async fn ended_checkouts_are_deleted_and_their_orders_stay(place: Place) {
     };
     let now = noon() + hours(100);
     let kept = shop.checkouts.expire(&task(), now, noon(), 10).await.expect("expired");
-    assert_eq!(kept, (0, 0), "they changed at that very moment, not before it");
+    assert_eq!(kept, Expired { canceled: 0, deleted: 0 }, "they changed at that very moment, not before it");
     let forgotten = shop.checkouts.expire(&task(), now, noon() + hours(1), 10).await.expect("expired");
-    assert_eq!(forgotten, (0, 2));
+    assert_eq!(forgotten, Expired { canceled: 0, deleted: 2 });
     for id in [bought.id, given_up.id] {
         assert_eq!(refusal(shop.checkouts.read(&alice(), id).await), CheckoutRefusal::NotFound);
     }
@@ -78,7 +78,7 @@ async fn expiry_pass_is_bounded(place: Place) {
     let pass = || shop.checkouts.expire(&task(), noon(), noon() + hours(1), 2);
     // A pass may delete a checkout that it has just cancelled. It cancels at most `limit` checkouts and deletes at most
     // `limit`.
-    assert_eq!(pass().await.expect("expired"), (2, 2));
-    assert_eq!(pass().await.expect("expired"), (1, 1));
-    assert_eq!(pass().await.expect("expired"), (0, 0));
+    assert_eq!(pass().await.expect("expired"), Expired { canceled: 2, deleted: 2 });
+    assert_eq!(pass().await.expect("expired"), Expired { canceled: 1, deleted: 1 });
+    assert_eq!(pass().await.expect("expired"), Expired { canceled: 0, deleted: 0 });
 }

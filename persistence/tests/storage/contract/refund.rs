@@ -7,8 +7,8 @@ use std::time::Duration;
 use domain::fault::Failure;
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptId, AttemptStore, PaymentOutcome, PaymentReference, Refund, RefundId, RefundRefusal, RefundState,
-    RefundStore, RefundWanted,
+    Attempt, AttemptId, AttemptStore, AuthorizationEnd, PaymentOutcome, PaymentReference, Refund, RefundId,
+    RefundRefusal, RefundState, RefundStore, RefundWanted,
 };
 use tokio::task::JoinSet;
 
@@ -131,7 +131,7 @@ async fn refund_without_a_capture_is_refused(place: Place) {
     assert_eq!(place.raw().state(), before);
     // After its capture a held payment can be refunded. A voided payment cannot.
     let held = &attempts[2];
-    shop.attempts.record_captured(&task(), held.clone(), true).await.expect("recorded");
+    shop.attempts.record_captured(&task(), held.clone(), AuthorizationEnd::Captured).await.expect("recorded");
     request(&shop, wanted(held, 1)).await.expect("recorded");
 }
 
