@@ -1,7 +1,8 @@
 //! The HTTP surfaces and the command line of the shop.
 //!
-//! A request passes through at most six files: handler, use case, port, adapter, transaction, query.
-//! `docs/WALKTHROUGH.md` follows one request.
+//! A request passes through at most four files: the handler, the port, the adapter with its transaction body, and the
+//! queries. The completion of a checkout passes through six: it also has a use case, and its transaction bodies have a
+//! separate file. `docs/WALKTHROUGH.md` follows both paths.
 //!
 //! **Architecture Invariant:** only [`app`], the composition root, names adapters. All other modules use the ports.
 

@@ -1,8 +1,8 @@
 //! The business rules of the shop, without any technology.
 //!
 //! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that
-//! adapters implement in `ports.rs`. A use case that decides something or calls two ports has a file that is named
-//! after its verb. A small module is one file. Start with [`context`], [`fault`] and [`task`], which all other modules
+//! adapters implement in `ports.rs`. The only use case is [`checkout::CompleteCheckout`], in `complete.rs`. Each
+//! background task has one file. A small module is one file. Start with [`context`], [`fault`] and [`task`], which all other modules
 //! use; then read [`review`], which is the pattern for new modules. Do not use [`checkout`] and [`payment`] as patterns:
 //! they are larger, because they coordinate storage with the payment gateway.
 //!

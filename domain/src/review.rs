@@ -150,7 +150,8 @@ impl Review {
 
 /// The store of reviews. Each method is one transaction.
 pub trait ReviewStore: Send + Sync {
-    /// Stores the review of an item that has none, and counts it. Runs once for each idempotency key.
+    /// Stores the review of an item that has none, and counts it. Runs once for each idempotency key. Refuses with
+    /// [`ReviewRefusal::NoSuchProduct`], `AlreadyReviewed` or `Key`.
     fn create(
         &self,
         ctx: &RequestContext,
@@ -174,7 +175,8 @@ pub trait ReviewStore: Send + Sync {
         limit: Limit,
     ) -> PortFuture<Option<(Ratings, Page<Review>)>, Fault>;
 
-    /// Applies a change for the caller of the context, and counts it: see [`Review::apply`].
+    /// Applies a change for the caller of the context, and counts it: see [`Review::apply`]. Refuses with
+    /// [`ReviewRefusal::NotFound`] or `Stale`.
     fn change(
         &self,
         ctx: &RequestContext,

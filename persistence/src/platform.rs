@@ -21,7 +21,7 @@ impl PlatformStore for SqlPlatformStore {
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
-        self.0.run(ctx, Operation::repeatable_write("platform.pin", "it sets what it would set again"), move |tx| {
+        self.0.run(ctx, Operation::repeatable_write("platform.pin", "sets columns to fixed values"), move |tx| {
             Ok(pin(tx, &pinned)?)
         })
     }

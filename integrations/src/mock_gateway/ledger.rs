@@ -25,7 +25,7 @@ use slog::{Logger, warn};
 /// The largest ledger, in bytes. There is a limit because the payments are kept in memory. A million purchases fit.
 const MAX_SIZE: u64 = 512 * 1_024 * 1_024;
 
-/// One line of the ledger. The last entry of a payment tells the state of the payment.
+/// One line of the ledger. The last entry of a payment has the state of the payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     #[serde(with = "time::serde::rfc3339")]

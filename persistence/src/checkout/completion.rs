@@ -2,9 +2,9 @@
 //!
 //! Rows are always locked in the order attempt, checkout, stock by SKU, so no two completions deadlock. Stock is locked
 //! last before the commit, because all buyers of a SKU need the same row. The idempotency key is claimed and bound
-//! before these locks, and its outcome is stored while they are held. After a claim is committed, only one kind of
-//! transaction waits for the rows of its key: a claim that checks the binding of the key while the key is being
-//! released.
+//! before these locks, and its outcome is stored while they are held. After the claim is committed, reads of the state
+//! never wait for the rows of the key. On Postgres, another claim of the key waits while an open transaction has stored
+//! the outcome or deleted the key.
 
 use std::time::Duration;
 
@@ -126,8 +126,9 @@ pub(super) fn state(
     }
 }
 
-/// Returns the state of a completion whose key is claimed already. If an earlier run of this command has committed the
-/// claim, this command continues: if it took the claim for that of another caller, the gateway would never be called.
+/// Returns the state of a completion whose key is claimed already. An earlier run of this transaction may have committed
+/// before its connection broke. Then the stored attempt has the id of this command, and this command continues as the
+/// owner of the attempt.
 fn own_or_in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,

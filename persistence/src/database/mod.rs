@@ -1,4 +1,5 @@
-//! The choke point: every statement of the product goes through [`Database::run`].
+//! The choke point: every transaction goes through [`Database::run`], except migrations and the check of the schema at
+//! start.
 //!
 //! A caller waits for a permit within its deadline, and only then takes a blocking thread and a connection. So there
 //! are never more blocking threads than connections. The time limits in the engine are the time that remains until the

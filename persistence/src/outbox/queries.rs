@@ -43,11 +43,12 @@ pub(super) const IS_PENDING: &str = "ended_at IS NULL";
 /// early if a message without an attempt became due since the last failure, but not before the time that the receiver
 /// asked for.
 ///
-/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, which Postgres would turn into a join that reads the whole
-/// backlog of a failing endpoint. `o.state || ''` keeps both engines from searching the older messages of an order
-/// among all pending messages: the index by event finds them at once. `CASE ... END IS NOT NULL` says in the terms of the
-/// planner of Postgres that most messages have no older one. It takes a plain `IS NULL` of a subquery for rare, and then
-/// reads and sorts the whole backlog.
+/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, because Postgres turns `EXISTS` into a join that reads the
+/// whole backlog of a failing endpoint. `o.state || ''` is an expression, so neither engine uses an index on the state to
+/// find the older messages of an order; both use `delivery_by_event`. `CASE ... END IS NOT NULL` corrects an estimate of
+/// Postgres. The planner estimates that a plain `IS NULL` of a subquery is rarely true, and then reads and sorts the whole
+/// backlog. The planner estimates that `IS NOT NULL` is almost always true, which is right: most messages have no older
+/// pending message.
 const NEXT_DESTINATIONS: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
       SELECT (SELECT p.destination FROM delivery p WHERE p.ended_at IS NULL AND p.destination > '' \
