@@ -1,7 +1,7 @@
 //! The request context: the caller, the deadline, the cancellation, the trace and the logger of an operation.
 //!
-//! The context is the first parameter of each port method that does I/O, and of each use case. It is cheap to clone and is
-//! dropped when its request ends.
+//! The context is the first parameter of each port method that does I/O, and of each use case. It is cheap to clone and
+//! is dropped when its request ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,9 +100,9 @@ impl RequestContext {
         Self { deadline: self.deadline.min(Deadline::after(budget)), ..self.clone() }
     }
 
-    /// Returns a context for work that must end even if the caller no longer waits. The context has no cancellation, and
-    /// its deadline is `grace` from now. Used after a point of no return, to record a result, to release a lease, and to
-    /// find the outcome of a commit that broke.
+    /// Returns a context for work that must end even if the caller no longer waits. The context has no cancellation,
+    /// and its deadline is `grace` from now. Used after a point of no return, to record a result, to release a lease,
+    /// and to find the outcome of a commit that broke.
     #[must_use]
     pub fn must_finish(&self, grace: Duration) -> Self {
         let (deadline, cancellation) = (Deadline::after(grace), CancellationToken::new());

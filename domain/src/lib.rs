@@ -2,9 +2,9 @@
 //!
 //! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that
 //! adapters implement in `ports.rs`. The only use case is [`checkout::CompleteCheckout`], in `complete.rs`. Each
-//! background task has one file. A small module is one file. Start with [`context`], [`fault`] and [`task`], which all other modules
-//! use; then read [`review`], which is the pattern for new modules. Do not use [`checkout`] and [`payment`] as patterns:
-//! they are larger, because they coordinate storage with the payment gateway.
+//! background task has one file. A small module is one file. Start with [`context`], [`fault`] and [`task`], which all
+//! other modules use; then read [`review`], which is the pattern for new modules. Do not use [`checkout`] and
+//! [`payment`] as patterns: they are larger, because they coordinate storage with the payment gateway.
 //!
 //! **Architecture Invariant:** this crate names no web framework, no database, no network client and no adapter crate,
 //! reads no wall clock and no environment variable, and does no I/O. `cargo xtask boundaries` checks it.

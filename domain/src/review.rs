@@ -1,5 +1,5 @@
-//! Reviews: what a buyer writes about an item of an order. `docs/ADDING_A_MODULE.md` explains this module as the pattern
-//! for new modules.
+//! Reviews: what a buyer writes about an item of an order. `docs/ADDING_A_MODULE.md` explains this module as the
+//! pattern for new modules.
 //!
 //! An item is reviewed once. The buyer may revise the review and withdraw it; the merchant may hide it. Only published
 //! reviews are listed and counted.

@@ -1,9 +1,9 @@
 //! The storage adapters of the shop, on SQLite (embedded default) and PostgreSQL.
 //!
-//! Both engines run the same query text. A small module is one file; [`review`] is the pattern for new modules. A larger
-//! module has `mod.rs` (the adapter: one short function for each method of the port, then the transaction bodies),
-//! `queries.rs` (each function runs one statement or an obvious pair of statements) and, if rows differ from the domain's
-//! types, `rows.rs`.
+//! Both engines run the same query text. A small module is one file; [`review`] is the pattern for new modules. A
+//! larger module has `mod.rs` (the adapter: one short function for each method of the port, then the transaction
+//! bodies), `queries.rs` (each function runs one statement or an obvious pair of statements) and, if rows differ from
+//! the domain's types, `rows.rs`.
 //!
 //! **Architecture Invariant:** only `database` opens a connection or a transaction. A transaction body is a
 //! synchronous function, so nothing can be awaited, and no network called, during a transaction.

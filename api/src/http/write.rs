@@ -1,9 +1,9 @@
 //! Writes: how a handler changes something exactly once. [`KeyedWrite`] is for a request with an idempotency key,
 //! [`KeyedForm`] for a form of a page, and [`VersionedWrite`] for a change of a version that the client has read.
 //!
-//! Each runs its command detached from the client. No other code reads a key or creates its claim. Exception: `complete`
-//! of a checkout calls [`KeyedWrite::read`] and starts its command itself, because its handler can answer before the
-//! command ends.
+//! Each runs its command detached from the client. No other code reads a key or creates its claim. Exception:
+//! `complete` of a checkout calls [`KeyedWrite::read`] and starts its command itself, because its handler can answer
+//! before the command ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -129,8 +129,8 @@ impl CompleteCheckout {
         }
     }
 
-    /// Returns the answer of the completion that claimed the key, and waits for it if the completion is in progress. `None`
-    /// if the key is free.
+    /// Returns the answer of the completion that claimed the key, and waits for it if the completion is in progress.
+    /// `None` if the key is free.
     async fn earlier_answer(
         &self,
         ctx: &RequestContext,
@@ -146,8 +146,8 @@ impl CompleteCheckout {
         }
     }
 
-    /// Finds the gateway and the credential to charge. Refuses if the shop does not offer the payment handler, or if the
-    /// request has no credential and the gateway has none on file.
+    /// Finds the gateway and the credential to charge. Refuses if the shop does not offer the payment handler, or if
+    /// the request has no credential and the gateway has none on file.
     async fn find_payment_means(
         &self,
         ctx: &RequestContext,

@@ -15,8 +15,8 @@
 //! platforms cannot read it.
 //!
 //! The rules are in `decide.rs` (pricing), `totals.rs` and `transitions.rs` (status changes). The port is
-//! [`CheckoutStore`]. The only use case is [`CompleteCheckout`], in `complete.rs`. The background task [`CheckoutExpiry`]
-//! is in `expire.rs`. Read [`CompleteCheckout`] next, with `docs/WALKTHROUGH.md`.
+//! [`CheckoutStore`]. The only use case is [`CompleteCheckout`], in `complete.rs`. The background task
+//! [`CheckoutExpiry`] is in `expire.rs`. Read [`CompleteCheckout`] next, with `docs/WALKTHROUGH.md`.
 
 mod complete;
 mod decide;

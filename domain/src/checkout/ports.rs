@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. A keyed write is done once per idempotency
 /// key: a later call with the same key and the same request returns the first outcome with `replayed` set, and changes
-/// nothing. A method that takes a key may refuse with [`CheckoutRefusal::Key`]. The comment of each method names its other
-/// refusals.
+/// nothing. A method that takes a key may refuse with [`CheckoutRefusal::Key`]. The comment of each method names its
+/// other refusals.
 pub trait CheckoutStore: Send + Sync {
     /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout. Refuses only
     /// because of the key.
@@ -60,9 +60,9 @@ pub trait CheckoutStore: Send + Sync {
     /// payment attempt and sets the status to `complete_in_progress`, all or nothing. The commit is the point of no
     /// return.
     ///
-    /// Returns any state except [`CompletionState::Free`]. Returns `Answered` also if the stock does not cover the lines.
-    /// Refuses with [`CheckoutRefusal::NotFound`], `InProgress` if the checkout is being completed with another key,
-    /// `NotModifiable`, `NotReady` or `InstrumentMissing`.
+    /// Returns any state except [`CompletionState::Free`]. Returns `Answered` also if the stock does not cover the
+    /// lines. Refuses with [`CheckoutRefusal::NotFound`], `InProgress` if the checkout is being completed with another
+    /// key, `NotModifiable`, `NotReady` or `InstrumentMissing`.
     fn begin_completion(
         &self,
         ctx: &RequestContext,
@@ -74,8 +74,8 @@ pub trait CheckoutStore: Send + Sync {
     /// call changes nothing and returns the outcome of the first call.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// Returns the state of the completion with this key: any state except [`CompletionState::Claimed`]. Claims nothing and
-    /// changes nothing. Refuses with [`CheckoutRefusal::NotFound`].
+    /// Returns the state of the completion with this key: any state except [`CompletionState::Claimed`]. Claims nothing
+    /// and changes nothing. Refuses with [`CheckoutRefusal::NotFound`].
     fn completion(
         &self,
         ctx: &RequestContext,

@@ -100,8 +100,8 @@ impl Checkout {
         self.after_failed_payment(Status::ReadyForComplete, note, now)
     }
 
-    /// Makes the checkout wait for the buyer after a payment for which the bank requires authentication. The shop has no
-    /// page for the authentication yet. The platform can complete the checkout with another instrument.
+    /// Makes the checkout wait for the buyer after a payment for which the bank requires authentication. The shop has
+    /// no page for the authentication yet. The platform can complete the checkout with another instrument.
     #[must_use]
     pub fn buyer_required(self, now: Timestamp) -> Self {
         let content = "The buyer's bank asks the buyer to confirm this payment";

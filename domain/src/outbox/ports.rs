@@ -12,9 +12,9 @@ use crate::page::{Cursor, Limit, Page};
 
 /// Sends messages of one channel.
 pub trait Sender: Send + Sync {
-    /// Makes one attempt to send a message: one network call, plus the calls that find the receiver's address. Ends within
-    /// the context's deadline. A repeated call sends the message again; the receiver recognizes a repetition by the message
-    /// id.
+    /// Makes one attempt to send a message: one network call, plus the calls that find the receiver's address. Ends
+    /// within the context's deadline. A repeated call sends the message again; the receiver recognizes a repetition by
+    /// the message id.
     fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> PortFuture<Receipt, SendError>;
 }
 
@@ -85,9 +85,9 @@ pub enum SendOutcome {
     Interrupted,
 }
 
-/// The store of outbox messages and endpoints. Each call takes effect in one transaction; an adapter may run several calls
-/// in the same transaction. Leases use the database's clock, so that
-/// instances whose clocks differ agree on them. Due times use business time.
+/// The store of outbox messages and endpoints. Each call takes effect in one transaction; an adapter may run several
+/// calls in the same transaction. Leases use the database's clock, so that instances whose clocks differ agree on them.
+/// Due times use business time.
 pub trait OutboxStore: Send + Sync {
     /// Claims the longest waiting message of the least recently served endpoint, and counts the attempt. The message is
     /// due and not leased, and its order has no older pending message to the endpoint. The claim skips disabled

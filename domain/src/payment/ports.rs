@@ -66,7 +66,8 @@ pub trait PaymentGateway: Send + Sync {
     /// [`RefundState::Succeeded`], `Pending`, or `Failed` if no money moved.
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
 
-    /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Only reads.
+    /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Only
+    /// reads.
     fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
 }
 

@@ -73,8 +73,8 @@ impl PaymentReconciler {
     }
 
     /// Asks the gateway for the outcome of a payment, and cancels the payment if it is still open. If the attempt has
-    /// no reference, first gets one and stores it: a recent attempt is opened again with the same key, and an old attempt
-    /// is only searched for. Sets the reference of `attempt`, so that later log lines contain it.
+    /// no reference, first gets one and stores it: a recent attempt is opened again with the same key, and an old
+    /// attempt is only searched for. Sets the reference of `attempt`, so that later log lines contain it.
     async fn conclude_payment(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
         // An attempt with nothing to pay is not known to the gateway.
         if attempt.money.amount.is_zero() {

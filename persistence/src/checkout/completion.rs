@@ -29,8 +29,9 @@ use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
-/// If an outcome becomes known later than this after the beginning of its completion, the age of its key begins anew, so
-/// that the outcome is replayed for the whole retention. Before that, an update of the index of the ages is not worth it.
+/// If an outcome becomes known later than this after the beginning of its completion, the age of its key begins anew,
+/// so that the outcome is replayed for the whole retention. Before that, an update of the index of the ages is not
+/// worth it.
 const LATE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn begin(
@@ -126,9 +127,9 @@ pub(super) fn state(
     }
 }
 
-/// Returns the state of a completion whose key is claimed already. An earlier run of this transaction may have committed
-/// before its connection broke. Then the stored attempt has the id of this command, and this command continues as the
-/// owner of the attempt.
+/// Returns the state of a completion whose key is claimed already. An earlier run of this transaction may have
+/// committed before its connection broke. Then the stored attempt has the id of this command, and this command
+/// continues as the owner of the attempt.
 fn own_or_in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,

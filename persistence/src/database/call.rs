@@ -8,8 +8,8 @@
 //!
 //! - The call leads, because it gets the write permit before a leader takes the call from the group.
 //! - The call joins. Its body runs in a savepoint of the leader's transaction, through [`JoiningWrite`], and
-//!   [`Call::after`] converts the [`JoinResult`]: a value or a failure is returned, after a conflict the call runs again
-//!   as a leader, and after a commit with an unknown outcome the call searches for the outcome.
+//!   [`Call::after`] converts the [`JoinResult`]: a value or a failure is returned, after a conflict the call runs
+//!   again as a leader, and after a commit with an unknown outcome the call searches for the outcome.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -286,7 +286,8 @@ where
                 Err(ctx.check(operation.name).err().unwrap_or_else(|| fault(*kind, why)).into())
             }
             (Some(Ok(_)), End::Unknown(why)) => Err(RunError::Unknown(fault(FaultKind::OutcomeUnknown, why))),
-            // A refusal may follow from a change that another write made and that is not committed, so it does not count.
+            // A refusal may follow from a change that another write made and that is not committed, so it does not
+            // count.
             (None, _) | (Some(Ok(_)), End::Lost) | (Some(Err(RunError::Refused(_))), _) => {
                 let lost = Fault::new(FaultKind::Contention, operation.name).caused_by("the transaction was lost");
                 Err(RunError::Conflict("joined", lost))

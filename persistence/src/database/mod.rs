@@ -160,8 +160,8 @@ impl Operation {
     pub(crate) const fn read_one(name: &'static str) -> Self {
         Self { name, mode: Mode::ReadOne, repeatable: None, is_alone: false }
     }
-    /// A repeatable write whose body sends exactly one statement. On Postgres the statement is its own transaction, so it
-    /// needs one round trip.
+    /// A repeatable write whose body sends exactly one statement. On Postgres the statement is its own transaction, so
+    /// it needs one round trip.
     pub(crate) const fn repeatable_write_one(name: &'static str, reason: &'static str) -> Self {
         Self { name, mode: Mode::WriteOne, repeatable: Some(reason), is_alone: false }
     }

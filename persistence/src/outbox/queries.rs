@@ -22,14 +22,14 @@ use crate::stored::{count, millis, word};
 
 leases!(messages, attempts, claims);
 
-/// The predicate of the partial index on due messages: only pending messages have not ended. The text is equal to that of
-/// the migration, so both engines use the index. The state would match other indexes too, which hold the pending messages
-/// of all endpoints.
+/// The predicate of the partial index on due messages: only pending messages have not ended. The text is equal to that
+/// of the migration, so both engines use the index. The state would match other indexes too, which hold the pending
+/// messages of all endpoints.
 pub(super) const IS_PENDING: &str = "ended_at IS NULL";
 
 /// Selects the least recently served endpoints that meet all these conditions: the endpoint is not backing off, or its
-/// backoff may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has a
-/// due message without a lease and without an older pending message of its order.
+/// backoff may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has
+/// a due message without a lease and without an older pending message of its order.
 ///
 /// $1 channel, $2 the worst health within reach, $3 business time, $4 the latest time at which a backoff that begins
 /// now can end, $5 the latest time of a failure after which a new message may end the backoff, $6 the most leases, $7
@@ -44,11 +44,11 @@ pub(super) const IS_PENDING: &str = "ended_at IS NULL";
 /// asked for.
 ///
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, because Postgres turns `EXISTS` into a join that reads the
-/// whole backlog of a failing endpoint. `o.state || ''` is an expression, so neither engine uses an index on the state to
-/// find the older messages of an order; both use `delivery_by_event`. `CASE ... END IS NOT NULL` corrects an estimate of
-/// Postgres. The planner estimates that a plain `IS NULL` of a subquery is rarely true, and then reads and sorts the whole
-/// backlog. The planner estimates that `IS NOT NULL` is almost always true, which is right: most messages have no older
-/// pending message.
+/// whole backlog of a failing endpoint. `o.state || ''` is an expression, so neither engine uses an index on the state
+/// to find the older messages of an order; both use `delivery_by_event`. `CASE ... END IS NOT NULL` corrects an
+/// estimate of Postgres. The planner estimates that a plain `IS NULL` of a subquery is rarely true, and then reads and
+/// sorts the whole backlog. The planner estimates that `IS NOT NULL` is almost always true, which is right: most
+/// messages have no older pending message.
 const NEXT_DESTINATIONS: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
       SELECT (SELECT p.destination FROM delivery p WHERE p.ended_at IS NULL AND p.destination > '' \
@@ -73,8 +73,8 @@ const NEXT_DESTINATIONS: &str = "\
     ORDER BY d.served_at, d.id LIMIT $7";
 
 /// Selects the due messages of an endpoint that have waited longest, among those without a lease and without an older
-/// pending message of their order, each with the number of leases of the endpoint. $1 endpoint, $2 business time, $3 the
-/// most messages.
+/// pending message of their order, each with the number of leases of the endpoint. $1 endpoint, $2 business time, $3
+/// the most messages.
 const NEXT_DELIVERIES: &str = "\
     SELECT v.id, v.channel, v.destination, v.order_id, v.sequence, v.event, v.body, v.state, v.occurred_at, v.due_at, \
       v.attempts, v.leased_until, v.ended_at, v.last_error, v.claims, v.caused_by, \
@@ -113,8 +113,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> QueryResult<()>
     insert_all!(tx, messages::table, rows)
 }
 
-/// Returns those of the endpoints that are disabled, and keeps them disabled until the transaction ends. Creates the rows
-/// of new endpoints. Waits for the lock of a row only if the endpoint is disabled.
+/// Returns those of the endpoints that are disabled, and keeps them disabled until the transaction ends. Creates the
+/// rows of new endpoints. Waits for the lock of a row only if the endpoint is disabled.
 pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> QueryResult<Vec<Endpoint>> {
     let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
     let query = endpoints::table.filter(among(endpoints::id, ids)).limit(to.len() as i64);
@@ -129,7 +129,8 @@ pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> Q
     if known.iter().all(|(_, disabled_at)| disabled_at.is_none()) {
         return Ok(Vec::new());
     }
-    // An operator may enable an endpoint at this moment. After that nothing would send a message that is stored as dead.
+    // An operator may enable an endpoint at this moment. After that nothing would send a message that is stored as
+    // dead.
     let ids = to.iter().map(|(endpoint, _)| &endpoint.0);
     let disabled = endpoints::table
         .filter(among(endpoints::id, ids).and(endpoints::disabled_at.is_not_null()))
@@ -139,8 +140,9 @@ pub(super) fn ensure_endpoints(tx: &mut Tx<'_>, to: &[(Endpoint, Channel)]) -> Q
     Ok(disabled.into_iter().map(Endpoint).collect())
 }
 
-/// The latest due time of the order's pending messages to this endpoint. The oldest of them, which is the one that may be
-/// on its way, does not end before the transaction does. So its end makes the message that this transaction stores due.
+/// The latest due time of the order's pending messages to this endpoint. The oldest of them, which is the one that may
+/// be on its way, does not end before the transaction does. So its end makes the message that this transaction stores
+/// due.
 pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> QueryResult<Option<i64>> {
     let pending = || {
         messages::table
@@ -242,9 +244,9 @@ pub(super) fn lock_endpoints(tx: &mut Tx<'_>, ids: &[String]) -> QueryResult<()>
     Ok(())
 }
 
-/// Returns the claimed messages that still exist, with their endpoints, and locks the rows of both until the transaction
-/// ends: the endpoints in the order of their ids. If the statement waits for a lock, it returns the row as it is after the
-/// wait.
+/// Returns the claimed messages that still exist, with their endpoints, and locks the rows of both until the
+/// transaction ends: the endpoints in the order of their ids. If the statement waits for a lock, it returns the row as
+/// it is after the wait.
 pub(super) fn lock_claimed(tx: &mut Tx<'_>, ids: &[&str]) -> QueryResult<Vec<(DestinationRow, ClaimState)>> {
     let query = endpoints::table
         .inner_join(messages::table.on(messages::destination.eq(endpoints::id)))
