@@ -1,27 +1,28 @@
 //! The composition root: only the files of this folder name adapters. [`App::build`] shows every
 //! part of the shop from top to bottom.
 
+mod error;
 mod gateway;
 mod listener;
 mod settings;
 mod tools;
 
-use std::error::Error;
-use std::fmt;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::checkout::{CheckoutExpiry, CheckoutStore, CompleteCheckout, CompletionLimits};
 use domain::clock::Clock;
-use domain::fault::chain;
 use domain::idempotency::{IdempotencyPurge, IdempotencyStore};
 use domain::import::Import;
 use domain::order::OrderStore;
 use domain::outbox::{
     Channel, DispatchLimits, NotificationComposer, OutboxDispatcher, OutboxPurge, OutboxStore, Sender,
 };
-use domain::payment::{AttemptStore, LONGEST_PASS, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundStore};
+use domain::payment::{
+    AttemptStore, LONGEST_PASS, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
+    RefundStore,
+};
 use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
@@ -52,6 +53,7 @@ use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, Shoppin
 use crate::simulation::Simulation;
 use crate::storefront::Storefront;
 
+pub use error::StartError;
 pub use listener::bind;
 pub use settings::{effective, read_config, shown_database_url};
 pub use tools::Tools;
@@ -75,30 +77,6 @@ pub struct App {
     pub shutdown: Shutdown,
 }
 
-/// Why the shop cannot start: the error and its causes, for the operator. Any error ends the start, so no caller needs to
-/// know its kind.
-#[derive(Debug)]
-pub struct StartError(String);
-
-impl StartError {
-    /// `what` says what failed because of `cause`.
-    pub fn caused(what: &str, cause: &(dyn Error + 'static)) -> Self {
-        Self(format!("{what}: {}", chain(cause)))
-    }
-}
-
-impl<E: Error + 'static> From<E> for StartError {
-    fn from(error: E) -> Self {
-        Self(chain(&error))
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The longest a pass of a background task may take.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
 const _: () = assert!(LONGEST_PASS.as_millis() == PASS_TIMEOUT.as_millis(), "a payment pass must end before its lease");
@@ -117,56 +95,106 @@ impl App {
         runtime: &Handle,
         listener: &TcpListener,
     ) -> Result<Self, StartError> {
-        let millis = Duration::from_millis;
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let outbound = outbound(config)?;
         let gateway = gateway::gateway(config, &outbound, &database, &clock, log)?;
-
-        let simulated = config.simulation();
-        let shopping_settings = ShoppingSettings {
-            public_url: config.public_url(listener.local_addr()?),
-            terms_url: config.shop.terms_url.clone(),
-            privacy_url: config.shop.privacy_url.clone(),
-            handlers: gateway.iter().map(|gateway| gateway.handler()).collect(),
-            agents: AgentPolicy { trust_loopback: simulated },
-            open_orders: config.order_read_access() == ReadAccess::Open,
-        };
+        let handlers = gateway.iter().map(|gateway| gateway.handler()).collect();
+        let shopping_settings = shopping_settings(config, config.public_url(listener.local_addr()?), handlers);
         let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
-        let composer: Arc<dyn NotificationComposer> = Arc::new(Notifications {
-            shop: config.shop.name.clone(),
-            settings: shopping_settings.clone(),
-            mail: mail.is_some(),
-        });
-
-        let checkouts: Arc<dyn CheckoutStore> = Arc::new(SqlCheckoutStore::new(database.clone(), composer.clone()));
-        let orders: Arc<dyn OrderStore> = Arc::new(SqlOrderStore::new(database.clone(), composer));
-        let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore(database.clone()));
-        let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore(database.clone()));
-        let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore(database.clone()));
-        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore::new(database.clone()));
-        let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore(database.clone()));
+        let stores = stores(config, &database, &shopping_settings, mail.is_some());
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
-        let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
-        let own_profile = Url::parse(&format!("{}/.well-known/ucp", shopping_settings.public_url))
-            .map_err(|error| StartError::caused("the public address is not a URL", &error))?;
-        let webhooks = WebhookSender::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
+        let parts = Parts { config, database: database.clone(), clock, gateway, shopping_settings, stores, signer };
 
+        let webhooks = Arc::new(parts.webhooks(outbound)?);
+        let supervisor = Supervisor::start(runtime, log, parts.background_tasks(webhooks, mail), Some(parts.probe()));
+        let commands = Commands::new(runtime.clone(), config.http.max_commands);
+        let outage = SimulatedKeyOutage::default();
+        let writes = Writes { commands: commands.clone(), clock: parts.clock.clone(), outage };
+        let shopping = parts.shopping(&writes, &supervisor);
+        let simulation = config.simulation().then(|| parts.simulation(&writes, &supervisor));
+        let storefront = Storefront {
+            shop: config.shop.name.clone(),
+            writes,
+            orders: parts.stores.orders.clone(),
+            reviews: Arc::new(persistence::review::SqlReviewStore(database.clone())),
+        };
+        let shutdown = Shutdown::default();
+        let request_timeout = Duration::from_millis(config.http.request_timeout_ms);
+        let body_timeout = Duration::from_millis(config.http.body_timeout_ms);
+        Ok(Self {
+            scope: Scope::new(log.clone(), request_timeout, shutdown.clone(), config.http.trusted_proxies.clone()),
+            body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: body_timeout },
+            shopping,
+            simulation,
+            storefront,
+            pages: parts.pages(),
+            gateway_events: parts.gateway_events(&supervisor),
+            operations: parts.operations(&commands, &supervisor, lost_log_lines),
+            outbox: parts.stores.outbox,
+            commands,
+            supervisor,
+            shutdown,
+        })
+    }
+
+    /// The secret of the test affordances, for the banner. `None` without simulation.
+    pub fn simulation_secret(&self) -> Option<&Secret> {
+        self.simulation.as_ref().map(|simulation| &simulation.secret)
+    }
+}
+
+/// The stores of the shop, in its database.
+struct Stores {
+    checkouts: Arc<dyn CheckoutStore>,
+    orders: Arc<dyn OrderStore>,
+    attempts: Arc<dyn AttemptStore>,
+    refunds: Arc<dyn RefundStore>,
+    records: Arc<dyn IdempotencyStore>,
+    outbox: Arc<dyn OutboxStore>,
+    platforms: Arc<dyn PlatformStore>,
+}
+
+/// The parts that the background tasks and the surfaces share.
+struct Parts<'c> {
+    config: &'c Config,
+    database: Database,
+    clock: Arc<dyn Clock>,
+    gateway: Option<Arc<dyn PaymentGateway>>,
+    shopping_settings: ShoppingSettings,
+    stores: Stores,
+    signer: Arc<Signer>,
+}
+
+impl Parts<'_> {
+    fn webhooks(&self, outbound: Outbound) -> Result<WebhookSender, StartError> {
+        let platforms = self.stores.platforms.clone();
+        let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), self.clock.clone()));
+        let own_profile = Url::parse(&format!("{}/.well-known/ucp", self.shopping_settings.public_url))
+            .map_err(|error| StartError::caused("the public address is not a URL", &error))?;
+        Ok(WebhookSender::new(outbound, profiles, self.signer.clone(), self.clock.clone(), &own_profile)?)
+    }
+
+    /// The background tasks and their schedules. `mail` is `None` if no mail relay is configured.
+    fn background_tasks(
+        &self,
+        webhooks: Arc<dyn Sender>,
+        mail: Option<Arc<dyn Sender>>,
+    ) -> Vec<(Arc<dyn BackgroundTask>, Schedule)> {
+        let Self { config, clock, stores: Stores { checkouts, attempts, outbox, .. }, .. } = self;
         let tasks = &config.tasks;
-        let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry { checkouts: checkouts.clone(), clock: clock.clone(), retention };
-        let key_purge = IdempotencyPurge { store: records.clone(), clock: clock.clone() };
+        let key_purge = IdempotencyPurge { store: self.stores.records.clone(), clock: clock.clone() };
         let outbox_purge = OutboxPurge { store: outbox.clone(), clock: clock.clone() };
         let dispatcher = |channel, sender, send_ms, per_endpoint, at_once| {
-            let limits = DispatchLimits { send: millis(send_ms), per_endpoint, at_once };
+            let limits = DispatchLimits { send: Duration::from_millis(send_ms), per_endpoint, at_once };
             OutboxDispatcher::new(channel, outbox.clone(), sender, clock.clone(), limits)
         };
         let webhook = &config.webhook;
         let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
-        let webhook_dispatcher =
-            dispatcher(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
+        let webhook_dispatcher = dispatcher(Channel::Webhook, webhooks, send_ms, webhook.at_once_per_platform, at_once);
         let mut background: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(key_purge), every(tasks.idempotency_purge_ms)),
@@ -181,71 +209,69 @@ impl App {
         let reconciler = PaymentReconciler {
             attempts: attempts.clone(),
             checkouts: checkouts.clone(),
-            gateway: gateway.clone(),
+            gateway: self.gateway.clone(),
             clock: clock.clone(),
         };
         background.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(OUTBOX_TASKS)));
-        if let Some(gateway) = &gateway {
-            let (gateway, clock) = (gateway.clone(), clock.clone());
+        if let Some(gateway) = &self.gateway {
+            let (gateway, clock, refunds) = (gateway.clone(), clock.clone(), self.stores.refunds.clone());
             let capture = PaymentCapture { attempts: attempts.clone(), gateway: gateway.clone(), clock: clock.clone() };
             let refunder = PaymentRefunder { refunds, gateway, clock };
             background.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             background.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
-        let probed = database.clone();
-        let probe = Probe { reach: Arc::new(move |ctx| probed.ready(ctx)), period: PROBE_PERIOD };
-        let supervisor = Supervisor::start(runtime, log, background, Some(probe));
-        let commands = Commands::new(runtime.clone(), config.http.max_commands);
-        let outage = SimulatedKeyOutage::default();
-        let writes = Writes { commands: commands.clone(), clock: clock.clone(), outage };
-        let shutdown = Shutdown::default();
+        background
+    }
 
+    fn probe(&self) -> Probe {
+        let database = self.database.clone();
+        Probe { reach: Arc::new(move |ctx| database.ready(ctx)), period: PROBE_PERIOD }
+    }
+
+    fn shopping(&self, writes: &Writes, supervisor: &Supervisor) -> Shopping {
+        let Self { config, stores, .. } = self;
         let limits = CompletionLimits {
-            minimum: millis(config.checkout.completion_minimum_ms),
-            grace: millis(config.checkout.completion_grace_ms),
-            gateway_call: millis(config.payment.call_timeout_ms),
+            minimum: Duration::from_millis(config.checkout.completion_minimum_ms),
+            grace: Duration::from_millis(config.checkout.completion_grace_ms),
+            gateway_call: Duration::from_millis(config.payment.call_timeout_ms),
         };
-        let gateway_events = gateway::events(config).map(|read| GatewayEvents {
-            read,
-            attempts: attempts.clone(),
-            clock: clock.clone(),
-            supervisor: supervisor.clone(),
-        });
-        let shopping = Shopping {
-            complete: CompleteCheckout {
-                checkouts: checkouts.clone(),
-                attempts,
-                gateway,
-                clock: clock.clone(),
-                limits,
-            },
+        let complete = CompleteCheckout {
+            checkouts: stores.checkouts.clone(),
+            attempts: stores.attempts.clone(),
+            gateway: self.gateway.clone(),
+            clock: self.clock.clone(),
+            limits,
+        };
+        Shopping {
+            complete,
             currency: config.shop.currency,
-            expires_after,
-            checkouts: checkouts.clone(),
-            orders: orders.clone(),
+            expires_after: Duration::from_secs(config.checkout.expires_after_minutes * 60),
+            checkouts: stores.checkouts.clone(),
+            orders: stores.orders.clone(),
             writes: writes.clone(),
             supervisor: supervisor.clone(),
-            settings: shopping_settings.clone(),
-            signing_keys: published(signer),
-        };
-        let simulation = simulated.then(|| Simulation {
-            secret: config.simulation_secret(),
-            orders: orders.clone(),
-            records,
-            clock: clock.clone(),
+            settings: self.shopping_settings.clone(),
+            signing_keys: published(self.signer.clone()),
+        }
+    }
+
+    fn simulation(&self, writes: &Writes, supervisor: &Supervisor) -> Simulation {
+        Simulation {
+            secret: self.config.simulation_secret(),
+            orders: self.stores.orders.clone(),
+            records: self.stores.records.clone(),
+            clock: self.clock.clone(),
             supervisor: supervisor.clone(),
             outage: writes.outage.clone(),
-            settings: shopping_settings,
-        });
-        let storefront = Storefront {
-            shop: config.shop.name.clone(),
-            writes,
-            orders: orders.clone(),
-            reviews: Arc::new(persistence::review::SqlReviewStore(database.clone())),
-        };
+            settings: self.shopping_settings.clone(),
+        }
+    }
+
+    fn pages(&self) -> Pages {
+        let Self { config, clock, stores, .. } = self;
         let home = Home {
             shop: config.shop.name.clone(),
-            url: config.public_url(listener.local_addr()?),
+            url: self.shopping_settings.public_url.clone(),
             terms: config.shop.terms_url.clone(),
             privacy: config.shop.privacy_url.clone(),
             development: config.mode == Mode::Development,
@@ -255,9 +281,18 @@ impl App {
                 (None, false) => "off",
             },
         };
-        let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock, home };
-        let (ready, degraded, abandoned, commits) = (database.clone(), database.clone(), database.clone(), database);
-        let operations = Operations {
+        let (checkouts, orders) = (stores.checkouts.clone(), stores.orders.clone());
+        Pages { shop: config.shop.name.clone(), checkouts, orders, clock: clock.clone(), home }
+    }
+
+    fn gateway_events(&self, supervisor: &Supervisor) -> Option<GatewayEvents> {
+        let (attempts, clock) = (self.stores.attempts.clone(), self.clock.clone());
+        gateway::events(self.config).map(|read| GatewayEvents { read, attempts, clock, supervisor: supervisor.clone() })
+    }
+
+    fn operations(&self, commands: &Commands, supervisor: &Supervisor, lost_log_lines: LostLines) -> Operations {
+        let [ready, degraded, abandoned, commits] = [(); 4].map(|()| self.database.clone());
+        Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
@@ -265,32 +300,34 @@ impl App {
             abandoned: Arc::new(move || abandoned.abandoned()),
             oldest_commit: Arc::new(move || commits.oldest_commit()),
             lost_log_lines,
-            connections: Arc::new(Connections::new("shop", settings::connection_limits(config))),
-        };
-        Ok(Self {
-            scope: Scope::new(
-                log.clone(),
-                millis(config.http.request_timeout_ms),
-                shutdown.clone(),
-                config.http.trusted_proxies.clone(),
-            ),
-            body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
-            shopping,
-            storefront,
-            pages,
-            gateway_events,
-            operations,
-            outbox,
-            simulation,
-            commands,
-            supervisor,
-            shutdown,
-        })
+            connections: Arc::new(Connections::new("shop", settings::connection_limits(self.config))),
+        }
     }
+}
 
-    /// The secret of the test affordances, for the banner. `None` without simulation.
-    pub fn simulation_secret(&self) -> Option<&Secret> {
-        self.simulation.as_ref().map(|simulation| &simulation.secret)
+fn shopping_settings(config: &Config, public_url: String, handlers: Vec<PaymentHandler>) -> ShoppingSettings {
+    ShoppingSettings {
+        public_url,
+        terms_url: config.shop.terms_url.clone(),
+        privacy_url: config.shop.privacy_url.clone(),
+        handlers,
+        agents: AgentPolicy { trust_loopback: config.simulation() },
+        open_orders: config.order_read_access() == ReadAccess::Open,
+    }
+}
+
+/// The stores. `mail` says whether the shop sends email messages.
+fn stores(config: &Config, database: &Database, shopping_settings: &ShoppingSettings, mail: bool) -> Stores {
+    let composer: Arc<dyn NotificationComposer> =
+        Arc::new(Notifications { shop: config.shop.name.clone(), settings: shopping_settings.clone(), mail });
+    Stores {
+        checkouts: Arc::new(SqlCheckoutStore::new(database.clone(), composer.clone())),
+        orders: Arc::new(SqlOrderStore::new(database.clone(), composer)),
+        attempts: Arc::new(SqlAttemptStore(database.clone())),
+        refunds: Arc::new(SqlRefundStore(database.clone())),
+        records: Arc::new(SqlIdempotencyStore(database.clone())),
+        outbox: Arc::new(SqlOutboxStore::new(database.clone())),
+        platforms: Arc::new(SqlPlatformStore(database.clone())),
     }
 }
 
