@@ -13,6 +13,7 @@ use domain::checkout::{
     Answer, BeginCompletion, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, CompletionState, OrderLink, Outcome,
     Settlement, demand_of, shortages,
 };
+use domain::clock::Timestamp;
 use domain::context::TraceContext;
 use domain::fault::Fault;
 use domain::id::PageToken;
@@ -183,19 +184,13 @@ pub(super) fn settle(
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
     let (state, change, outcome) = match &settlement.outcome {
-        PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
-            let state = match settlement.outcome {
-                PaymentOutcome::Authorized => AttemptState::Authorized,
-                _ => AttemptState::Confirmed,
-            };
-            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate(now) };
-            let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
-            remember_destination(tx, &checkout)?;
-            // Read before the first deferred write, so that the writes are one statement.
-            let messages = outbox::messages(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
-            orders::insert(tx, &order)?;
-            messages.store(tx)?;
-            (state, StockChange::Take, Outcome::Checkout(checkout.completed(link, now)))
+        PaymentOutcome::Confirmed => {
+            let completed = place_order(tx, composer, checkout, trace, now)?;
+            (AttemptState::Confirmed, StockChange::Take, Outcome::Checkout(completed))
+        }
+        PaymentOutcome::Authorized => {
+            let completed = place_order(tx, composer, checkout, trace, now)?;
+            (AttemptState::Authorized, StockChange::Take, Outcome::Checkout(completed))
         }
         PaymentOutcome::Declined(decline) => {
             let refused = checkout.payment_refused(&decline.reason, now);
@@ -224,4 +219,22 @@ pub(super) fn settle(
     }
     stock::change(tx, &demand, change)?;
     Ok(outcome)
+}
+
+/// Stores the order of a paid checkout and the messages about the order, and returns the completed checkout.
+fn place_order(
+    tx: &mut Tx<'_>,
+    composer: &dyn NotificationComposer,
+    checkout: Checkout,
+    trace: TraceContext,
+    now: Timestamp,
+) -> QueryResult<Checkout> {
+    let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate(now) };
+    let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
+    remember_destination(tx, &checkout)?;
+    // Read before the first deferred write, so that the writes are one statement.
+    let messages = outbox::messages(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
+    orders::insert(tx, &order)?;
+    messages.store(tx)?;
+    Ok(checkout.completed(link, now))
 }
