@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: writes the generated documents, and checks that what the documents name exists.
 
 mod coverage;
+mod decisions;
 mod error_codes;
 mod excerpts;
 mod symbols;
@@ -17,29 +18,35 @@ use symbols::Symbols;
 
 /// The page of faults. Each of its sections names the tests that provoke the fault.
 const FAILURES: &str = "docs/FAILURES.md";
-/// The generated documents, each with the arguments of `tuckshop` that print it.
+/// The documents that `tuckshop` generates, each with the arguments of `tuckshop` that print it.
 const GENERATED: [(&str, &[&str]); 2] =
     [("docs/CONFIGURATION.md", &["config", "--markdown"]), ("docs/openapi/store-v1.json", &["openapi"])];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Write and build nothing. Tests of the api compare the generated documents with the code.
+    /// Write and build nothing. Tests of the api compare the documents that `tuckshop` generates with the code.
     #[arg(long)]
     check: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     if !args.check {
+        write(decisions::INDEX, &decisions::index(&sources::with_extension("md")?))?;
         let tuckshop = tuckshop()?;
         for (path, arguments) in GENERATED {
             let text = process::output(Command::new(&tuckshop).args(arguments))?;
-            let file = process::root().join(path);
-            std::fs::create_dir_all(file.with_file_name(""))?;
-            std::fs::write(file, text + "\n")?;
-            println!("wrote {path}");
+            write(path, &(text + "\n"))?;
         }
     }
     check()
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    let file = process::root().join(path);
+    std::fs::create_dir_all(file.with_file_name(""))?;
+    std::fs::write(file, text)?;
+    println!("wrote {path}");
+    Ok(())
 }
 
 /// Builds the binary as `cargo test --workspace` does, and returns its path. Cargo selects features by
@@ -55,6 +62,7 @@ pub fn check() -> Result<()> {
     let symbols = Symbols::of(code);
     let errors = documents.iter().find(|document| document.path == error_codes::ERRORS);
     let mut mistakes = coverage::missing(code, &documents);
+    mistakes.extend(decisions::mistakes(&documents));
     mistakes.extend(error_codes::missing(code, errors.map_or("", |errors| &errors.text)));
     for document in documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/")) {
         mistakes.extend(symbols.missing(document));
