@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use validator::Validate;
 
-use super::super::message::{limit_exceeded, message};
+use super::super::message::{limit_exceeded, refusal_message};
 use super::super::problem::Refused;
 use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, is_at_most, no_card_number};
 use crate::http::validation::{Violation, violations};
@@ -251,7 +251,7 @@ impl LineBody {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
             let refusal = Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject);
-            Refused::InBand(vec![message(&refusal)])
+            Refused::InBand(vec![refusal_message(&refusal)])
         })?;
         // A longer id is ignored, because no line of the shop has one.
         let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
