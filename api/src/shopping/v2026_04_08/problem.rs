@@ -66,6 +66,10 @@ pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRe
             CheckoutRefusal::UnknownHandler => {
                 Problem::bad_request("unknown_payment_handler", "The instrument names a handler that is not offered")
             }
+            CheckoutRefusal::UnknownInstrumentType => {
+                let content = "The handler does not offer the type of the instrument; see available_instruments";
+                Problem::bad_request("unknown_payment_instrument_type", content)
+            }
             CheckoutRefusal::InstrumentMissing => {
                 Problem::bad_request("invalid_request", "payment.instruments: must not be empty")
             }
