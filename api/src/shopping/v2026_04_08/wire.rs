@@ -107,6 +107,9 @@ pub(super) struct DisplayDto {
     _object: ObjectOnly,
 }
 
+/// The id of the only group of a checkout.
+pub(super) const GROUP_ID: &str = "group_1";
+
 /// `types/item.json`.
 #[skip_serializing_none]
 #[derive(Serialize)]

@@ -20,7 +20,7 @@ use validator::Validate;
 
 use super::super::message::{limit_exceeded, refusal_message};
 use super::super::problem::Refused;
-use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, is_at_most, no_card_number};
+use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, GROUP_ID, is_at_most, no_card_number};
 use crate::http::validation::{Violation, violations};
 use crate::http::{ObjectOnly, Problem, document, typed};
 
@@ -105,6 +105,7 @@ enum MethodWord {
 #[derive(Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 struct GroupBody {
+    id: Option<String>,
     selected_option_id: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
@@ -260,7 +261,8 @@ impl LineBody {
 }
 
 impl From<FulfillmentBody> for FulfillmentRequest {
-    /// Takes the first shipping method. The ids of methods and groups are ignored, because the shop assigns them.
+    /// Takes the first shipping method, because the shop offers only one. Takes the group with the id of the shop's
+    /// group, or else the first group.
     fn from(body: FulfillmentBody) -> Self {
         let kind = |method: &MethodBody| match method.kind {
             Some(MethodWord::Pickup) => MethodKind::Pickup,
@@ -272,7 +274,9 @@ impl From<FulfillmentBody> for FulfillmentRequest {
         let Some(method) = shipping else { return Self { kinds, ..Self::default() } };
 
         let destination = |mut dto: AddressDto| (dto.id.take().map(DestinationId), Address::from(dto));
-        let option = method.groups.into_iter().flatten().next().and_then(|group| group.selected_option_id);
+        let groups = method.groups.unwrap_or_default();
+        let named = groups.iter().find(|group| group.id.as_deref() == Some(GROUP_ID));
+        let option = named.or(groups.first()).and_then(|group| group.selected_option_id.clone());
         let selection = |id: String| name(id, MAX_SELECTION);
         Self {
             kinds,
