@@ -16,7 +16,7 @@ pub use body::{Body, BodyLimits};
 pub use field::Field;
 pub use html::html;
 pub use json::{ObjectOnly, document, json, typed};
-pub use page::PageQuery;
+pub use page::{PageParams, PageQuery};
 pub use problem::{Problem, ProblemDetails, ProblemFormat, fault_problem};
 pub use routes::Routes;
 pub use scope::{NamedPlatform, Scope, request_scope};

@@ -65,7 +65,7 @@ fn violation(path: String, error: &ValidationError) -> Violation {
         _ => 0,
     };
     let (content, is_limit) = match (&error.message, limit("max"), limit("min")) {
-        (Some(message), ..) => (message.to_string(), error.code == LIMIT),
+        (Some(message), ..) => (message.to_string(), false),
         (None, Some(max), _) if length as u64 > max => {
             let is_list = actual.is_some_and(serde_json::Value::is_array);
             let content = if is_list { "has more than {} entries" } else { "is longer than {} characters" };
@@ -80,16 +80,9 @@ fn violation(path: String, error: &ValidationError) -> Violation {
     Violation { path, content, is_limit }
 }
 
-const LIMIT: &str = "limit";
-
 /// The error of a custom rule, for a value that is not valid.
 pub fn invalid(message: impl Into<Cow<'static, str>>) -> ValidationError {
     ValidationError::new("invalid").with_message(message.into())
-}
-
-/// The error of a custom rule, for a value that is larger than the shop accepts.
-pub fn beyond_limit(message: impl Into<Cow<'static, str>>) -> ValidationError {
-    ValidationError::new(LIMIT).with_message(message.into())
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use validator::Validate;
 use super::{Buyer, Storefront};
 use crate::http::validation::{Violation, invalid_fields, must_be_none, must_be_valid, violations};
 use crate::http::{
-    Authenticated, KeyedWrite, PageQuery, Problem, Routes, VersionedWrite, etag, fault_problem, json, key_refused,
-    mark_replayed,
+    Authenticated, KeyedWrite, PageParams, PageQuery, Problem, Routes, VersionedWrite, etag, fault_problem, json,
+    key_refused, mark_replayed,
 };
 
 pub(super) fn routes(routes: &mut Routes) {
@@ -99,13 +99,13 @@ struct ReviewPageDto {
 /// Lists the published reviews of a product
 #[utoipa::path(
     get, path = "/store/v1/products/{product}/reviews", operation_id = "review.list",
-    params(("product" = String, Path), PageQuery), responses((status = 200, body = ReviewPageDto))
+    params(("product" = String, Path), PageParams), responses((status = 200, body = ReviewPageDto))
 )]
 async fn list(
     storefront: web::Data<Storefront>,
     ctx: web::ReqData<RequestContext>,
     product: web::Path<String>,
-    query: PageQuery,
+    query: PageQuery<ReviewId>,
 ) -> Result<HttpResponse, Problem> {
     let (product, limit) = (ProductId(product.into_inner()), query.limit());
     let listed = storefront.reviews.list(&ctx, product, query.after(), limit).await;

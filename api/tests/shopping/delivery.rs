@@ -116,9 +116,28 @@ async fn goods_without_delivery_pay_none_and_belong_to_no_group(place: Place) {
     assert_eq!(server.get(&checkout_path(&checkout)).await.body(200)["status"], "ready_for_complete");
 }
 
+async fn option_is_selected_in_the_group_with_the_id_of_the_shop(place: Place) {
+    let server = place.serve().await;
+    let express = |id: Option<&str>| json!({"id": id, "selected_option_id": "ship_express_us"});
+    let standard = |id: Option<&str>| json!({"id": id, "selected_option_id": "ship_standard"});
+    for (groups, selected) in [
+        (json!([standard(Some("group_9")), express(Some("group_1"))]), "ship_express_us"),
+        (json!([express(Some("group_1")), standard(Some("group_1"))]), "ship_express_us"),
+        (json!([express(Some("group_9")), standard(None)]), "ship_express_us"),
+        (json!([express(None), standard(None)]), "ship_express_us"),
+    ] {
+        let mut wanted = deliverable(&[("eraser", 1)]);
+        wanted["fulfillment"]["methods"][0]["groups"] = groups.clone();
+        let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+        let group = &checkout["fulfillment"]["methods"][0]["groups"][0];
+        assert_eq!((&group["id"], &group["selected_option_id"]), (&json!("group_1"), &json!(selected)), "{groups}");
+    }
+}
+
 crate::on_both_engines!(
     address_without_country_is_not_ready_and_is_not_paid,
     country_costs_the_same_however_it_is_spelled,
     delivery_applies_to_the_items_that_need_it,
     goods_without_delivery_pay_none_and_belong_to_no_group,
+    option_is_selected_in_the_group_with_the_id_of_the_shop,
 );

@@ -33,16 +33,10 @@ async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
     let path = format!("{CHECKOUTS}/{}", made["id"].as_str().expect("an id"));
     let line = json!({"item": {"id": "gift_card"}, "quantity": 1});
     let instrument = json!({"id": "i", "handler_id": "mock_payment_handler", "type": "card"});
-    let attribution = |count: usize| Value::Object((0..count).map(|n| (format!("name{n}"), json!("x"))).collect());
-    let claims =
-        |count: usize| json!({"eligibility": (0..count).map(|n| format!("com.example.club{n}")).collect::<Vec<_>>()});
     let shipping = |destinations: Value| json!({"methods": [{"type": "shipping", "destinations": destinations}]});
     for (member, most, beyond, at) in [
         ("line_items", json!(vec![&line; 100]), json!(vec![&line; 101]), "$.line_items"),
         ("discounts", json!({"codes": vec!["X"; 20]}), json!({"codes": vec!["X"; 21]}), "$.discounts.codes"),
-        ("context", claims(20), claims(21), "$.context.eligibility"),
-        ("attribution", attribution(50), attribution(51), "$.attribution"),
-        ("attribution", json!({"x".repeat(100): "x"}), json!({"x".repeat(101): "x"}), "$.attribution"),
         (
             "fulfillment",
             json!({"methods": vec![json!({"type": "shipping"}); 10]}),
@@ -83,6 +77,43 @@ async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
     assert_eq!(server.get(&path).await.body(200), made, "the checkout has changed");
 }
 
+/// The protocol says that claims and an attribution never prevent a checkout.
+async fn hint_beyond_a_limit_of_the_shop_is_left_out(place: Place) {
+    let server = place.serve().await;
+    let made = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
+    let path = format!("{CHECKOUTS}/{}", made["id"].as_str().expect("an id"));
+    let attribution = |count: usize| Value::Object((10..count + 10).map(|n| (format!("n{n}"), json!("x"))).collect());
+    let names = |count: usize| (0..count).map(|n| format!("com.example.club{n}")).collect::<Vec<_>>();
+    let claims = |count: usize| json!({"eligibility": names(count)});
+    let long_claim = format!("com.{}", "x".repeat(197));
+    for (member, sent, kept) in [
+        ("context", claims(21), claims(20)),
+        (
+            "context",
+            json!({"eligibility": ["com.a", long_claim, "club", "com.a", "com.b"]}),
+            json!({"eligibility": ["com.a", "com.b"]}),
+        ),
+        ("context", json!({"intent": "x".repeat(2_001), "language": "en"}), json!({"language": "en"})),
+        ("attribution", attribution(51), attribution(50)),
+        ("attribution", json!({"x".repeat(101): "x", "a": "b"}), json!({"a": "b"})),
+        ("attribution", json!({"long": "x".repeat(501), "a": "b"}), json!({"a": "b"})),
+        ("attribution", json!({"long": "x".repeat(501)}), Value::Null),
+    ] {
+        let mut wanted = basket(&[("gift_card", 1)]);
+        wanted[member] = sent;
+        for (request, status) in [(server.post(CHECKOUTS, &wanted), 201), (server.put(&path, &wanted), 200)] {
+            let checkout = request.await.body(status);
+            assert_eq!((&checkout[member], &checkout["status"]), (&kept, &json!("ready_for_complete")));
+            let messages = checkout["messages"].as_array().expect("messages");
+            assert_eq!(messages.len(), kept["eligibility"].as_array().map_or(0, Vec::len), "{checkout}");
+            for (index, message) in messages.iter().enumerate() {
+                let path = format!("$.context.eligibility[{index}]");
+                assert_eq!((&message["code"], &message["path"]), (&json!("eligibility_not_accepted"), &json!(path)));
+            }
+        }
+    }
+}
+
 /// A name longer than any name of the shop is answered like every other unknown name.
 async fn name_longer_than_any_of_the_shop_is_unknown(place: Place) {
     let server = place.serve().await;
@@ -105,5 +136,6 @@ async fn name_longer_than_any_of_the_shop_is_unknown(place: Place) {
 crate::on_sqlite!(
     quantity_above_the_bound_of_the_shop_is_an_outcome,
     request_beyond_a_limit_of_the_shop_is_an_outcome,
+    hint_beyond_a_limit_of_the_shop_is_left_out,
     name_longer_than_any_of_the_shop_is_unknown
 );

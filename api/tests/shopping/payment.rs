@@ -90,15 +90,27 @@ async fn unoffered_handler_is_refused(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-async fn only_handler_need_not_be_named(place: Place) {
+async fn unoffered_instrument_type_is_refused_before_the_charge(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("eraser", 1)]).await;
+    let mut wanted = pay("success_token");
+    wanted["payment"]["instruments"][0]["type"] = json!("bank_transfer");
+    server.post(&complete_path(&ready), &wanted).await.problem(400, "unknown_payment_instrument_type");
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
+    assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was called");
+}
+
+async fn only_handler_and_card_need_not_be_named(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("success_token");
     let instrument = wanted["payment"]["instruments"][0].as_object_mut().expect("an instrument");
     instrument.remove("handler_id");
+    instrument.remove("type");
     let done = server.post(&complete_path(&ready), &wanted).await.body(200);
     assert_eq!(done["status"], "completed");
-    assert_eq!(done["payment"]["instruments"][0]["handler_id"], "mock_payment_handler");
+    let charged = &done["payment"]["instruments"][0];
+    assert_eq!((&charged["handler_id"], &charged["type"]), (&json!("mock_payment_handler"), &json!("card")));
 }
 
 async fn instrument_on_file_needs_no_credential(place: Place) {
@@ -163,7 +175,8 @@ crate::on_both_engines!(
     completion_without_address_or_option_is_refused,
     goods_without_shipping_need_no_address,
     unoffered_handler_is_refused,
-    only_handler_need_not_be_named,
+    unoffered_instrument_type_is_refused_before_the_charge,
+    only_handler_and_card_need_not_be_named,
     instrument_on_file_needs_no_credential,
     selected_instrument_is_charged,
     completion_without_instruments_is_malformed,

@@ -146,15 +146,22 @@ impl CompleteCheckout {
         }
     }
 
-    /// Finds the gateway and the credential to charge. Refuses if the shop does not offer the payment handler, or if
-    /// the request has no credential and the gateway has none on file.
+    /// Finds the gateway and the credential to charge. Refuses if the shop does not offer the payment handler, if the
+    /// handler does not offer the type of the instrument, or if the request has no credential and the gateway has none
+    /// on file.
     async fn find_payment_means(
         &self,
         ctx: &RequestContext,
         choice: &PaymentChoice,
     ) -> Result<PaymentMeans, Failure<CheckoutRefusal>> {
-        let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
-        let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
+        let gateway = self.gateway.as_ref().ok_or(CheckoutRefusal::UnknownHandler)?.clone();
+        let handler = gateway.handler();
+        if handler.id != choice.instrument.handler {
+            return Err(CheckoutRefusal::UnknownHandler.into());
+        }
+        if !handler.instruments.contains(&choice.instrument.kind) {
+            return Err(CheckoutRefusal::UnknownInstrumentType.into());
+        }
         let credential = match &choice.credential {
             Some(credential) => Some(credential.clone()),
             None => gateway.on_file(ctx, choice).await?,

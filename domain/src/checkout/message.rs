@@ -82,9 +82,9 @@ impl MessageCode {
 /// The part of the checkout that a message is about. The wire format renders it as a path into the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    /// A line of the response, by its index.
+    /// A line of the checkout, by its index.
     Line(usize),
-    /// A line of the request, by its index, if the response does not contain the line.
+    /// A line of the request, by its index, if the checkout does not contain the line.
     RequestedLine(usize),
     Fulfillment,
     Destination,

@@ -184,6 +184,8 @@ pub enum CheckoutRefusal {
     NotReady(Message),
     /// The instrument names a payment handler that the shop does not offer.
     UnknownHandler,
+    /// The payment handler does not offer instruments of this type.
+    UnknownInstrumentType,
     /// There is an amount to pay and no instrument was given.
     InstrumentMissing,
     /// The request has no credential for the instrument, and the gateway has none on file.

@@ -81,7 +81,7 @@ pub struct PaymentHandler {
     pub version: String,
     pub spec: String,
     pub schema: String,
-    /// The instrument types, such as `card`.
+    /// The types of the instruments that the handler charges, such as `card`. Other types are refused.
     pub instruments: Vec<String>,
     /// The document that platforms need to create a credential. The handler's schema defines the format.
     pub config: String,

@@ -252,9 +252,12 @@ async fn owner_stops_within_the_grace_from_the_beginning_of_transaction_1() {
 async fn outcome_is_replayed_without_the_instrument() {
     let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
     let of_another_shop = Instrument { handler: HandlerId("other".to_owned()), ..instrument() };
-    for (unknown, refused) in
-        [(instrument(), CheckoutRefusal::UnknownInstrument), (of_another_shop, CheckoutRefusal::UnknownHandler)]
-    {
+    let of_another_type = Instrument { kind: "bank_transfer".to_owned(), ..instrument() };
+    for (unknown, refused) in [
+        (instrument(), CheckoutRefusal::UnknownInstrument),
+        (of_another_shop, CheckoutRefusal::UnknownHandler),
+        (of_another_type, CheckoutRefusal::UnknownInstrumentType),
+    ] {
         let complete = async |states| {
             let script = Script { states: Mutex::new(states), ..Script::default() };
             let choice = Some(PaymentChoice { instrument: unknown.clone(), credential: None });

@@ -15,14 +15,24 @@ pub(super) struct MessageDto {
     path: Option<String>,
 }
 
+/// A message of a checkout. Its path points into the checkout, so an item that was left out has no path.
 pub(super) fn message(message: &Message) -> MessageDto {
+    rendered(message, message.subject.filter(|subject| !matches!(subject, Subject::RequestedLine(_))))
+}
+
+/// A message of a response without a resource. Its path points into the request.
+pub(super) fn refusal_message(message: &Message) -> MessageDto {
+    rendered(message, message.subject)
+}
+
+fn rendered(message: &Message, subject: Option<Subject>) -> MessageDto {
     let is_error = message.severity.blocks();
     MessageDto {
         kind: if is_error { "error" } else { "warning" },
         code: message.code.into_str(),
         content: message.content.clone(),
         severity: is_error.then(|| message.severity.into_str()),
-        path: message.subject.map(path),
+        path: subject.map(path),
     }
 }
 

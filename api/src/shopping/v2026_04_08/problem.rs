@@ -11,7 +11,7 @@ use domain::context::RequestContext;
 use domain::fault::Failure;
 
 use super::envelope::in_band_refusal;
-use super::message::{MessageDto, message};
+use super::message::{MessageDto, refusal_message};
 use crate::http::{Problem, fault_problem, key_refused};
 
 /// The response to a request that is refused.
@@ -26,8 +26,8 @@ pub(super) enum Refused {
 impl Refused {
     /// The response if the resource does not exist or the caller may not read it.
     pub fn not_found(content: &str) -> Self {
-        let message = message(&Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None));
-        Self::InBand(vec![message])
+        let message = Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None);
+        Self::InBand(vec![refusal_message(&message)])
     }
 }
 
@@ -65,6 +65,10 @@ pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRe
             CheckoutRefusal::NotReady(message) => Problem::bad_request("checkout_not_ready", message.content),
             CheckoutRefusal::UnknownHandler => {
                 Problem::bad_request("unknown_payment_handler", "The instrument names a handler that is not offered")
+            }
+            CheckoutRefusal::UnknownInstrumentType => {
+                let content = "The handler does not offer the type of the instrument; see available_instruments";
+                Problem::bad_request("unknown_payment_instrument_type", content)
             }
             CheckoutRefusal::InstrumentMissing => {
                 Problem::bad_request("invalid_request", "payment.instruments: must not be empty")

@@ -1,7 +1,9 @@
 //! Shapes that requests and responses share, with the limits of their texts.
 //!
-//! A text that is longer than its limit is answered in-band with the code `limit_exceeded`. `docs/ERRORS.md` lists the
-//! limits.
+//! A text that is longer than its limit is answered in-band with the code `limit_exceeded`. A hint that is longer than
+//! its limit is left out instead, because a hint must not prevent a checkout. `docs/ERRORS.md` lists the limits.
+
+use std::collections::HashSet;
 
 use domain::checkout::BuyerContext;
 use domain::customer::{Address, Buyer, Consent, Country, Email};
@@ -12,7 +14,7 @@ use validator::{Validate, ValidationError};
 
 use crate::card::{are_last_digits, holds_card_number};
 use crate::http::ObjectOnly;
-use crate::http::validation::{beyond_limit, invalid};
+use crate::http::validation::invalid;
 
 /// `types/buyer.json`, with the consent extension.
 #[skip_serializing_none]
@@ -46,23 +48,16 @@ struct ConsentDto {
 
 /// `types/context.json`.
 #[skip_serializing_none]
-#[derive(Serialize, Deserialize, Validate)]
+#[derive(Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 pub(super) struct ContextDto {
-    #[validate(length(max = 100))]
     address_country: Option<String>,
-    #[validate(length(max = 100))]
     address_region: Option<String>,
-    #[validate(length(max = 50))]
     postal_code: Option<String>,
-    #[validate(length(max = 50))]
     language: Option<String>,
-    #[validate(length(max = 10))]
     currency: Option<String>,
-    #[validate(length(max = 2_000))]
     intent: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[validate(length(max = 20), custom(function = "bounded_claims"))]
     eligibility: Vec<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
@@ -112,6 +107,9 @@ pub(super) struct DisplayDto {
     _object: ObjectOnly,
 }
 
+/// The id of the only group of a checkout.
+pub(super) const GROUP_ID: &str = "group_1";
+
 /// `types/item.json`.
 #[skip_serializing_none]
 #[derive(Serialize)]
@@ -125,11 +123,6 @@ pub(super) struct ItemDto {
 fn valid_email(text: &str) -> Result<(), ValidationError> {
     let is_valid = text.trim().is_empty() || Email::parse(text).is_some();
     if is_valid { Ok(()) } else { Err(invalid("is not an e-mail address")) }
-}
-
-fn bounded_claims(eligibility: &[String]) -> Result<(), ValidationError> {
-    let fits = eligibility.iter().all(|claim| claim.chars().count() <= 200);
-    if fits { Ok(()) } else { Err(beyond_limit("has an entry that is longer than 200 characters")) }
 }
 
 pub(super) fn no_card_number(text: &str) -> Result<(), ValidationError> {
@@ -177,18 +170,48 @@ impl From<&Buyer> for BuyerDto {
     }
 }
 
+/// The most eligibility claims that the shop keeps.
+const MAX_CLAIMS: usize = 20;
+
 impl From<ContextDto> for BuyerContext {
+    /// Converts the hints, and leaves out each hint that is beyond its limit.
     fn from(dto: ContextDto) -> Self {
+        let hint = |text: Option<String>, most| text.filter(|text| is_at_most(text, most));
         Self {
-            country: dto.address_country,
-            region: dto.address_region,
-            postal_code: dto.postal_code,
-            language: dto.language,
-            currency: dto.currency,
-            intent: dto.intent,
-            eligibility: dto.eligibility,
+            country: hint(dto.address_country, 100),
+            region: hint(dto.address_region, 100),
+            postal_code: hint(dto.postal_code, 50),
+            language: hint(dto.language, 50),
+            currency: hint(dto.currency, 10),
+            intent: hint(dto.intent, 2_000),
+            eligibility: claims(dto.eligibility),
         }
     }
+}
+
+/// The first [`MAX_CLAIMS`] claims that have a valid name, each once.
+fn claims(eligibility: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let valid = eligibility.into_iter().filter(|claim| is_at_most(claim, 200) && is_reverse_domain_name(claim));
+    valid.filter(|claim| seen.insert(claim.clone())).take(MAX_CLAIMS).collect()
+}
+
+/// Whether a text is a name of `types/reverse_domain_name.json`.
+fn is_reverse_domain_name(text: &str) -> bool {
+    let begins_with_letter = |part: &str| part.starts_with(|first: char| first.is_ascii_lowercase());
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.split_once('.').is_some_and(|(domain, names)| {
+        begins_with_letter(domain)
+            && domain.bytes().all(is_plain)
+            && names
+                .split('.')
+                .all(|name| begins_with_letter(name) && name.bytes().all(|byte| is_plain(byte) || byte == b'_'))
+    })
+}
+
+/// Whether a text has at most this many characters.
+pub(super) fn is_at_most(text: &str, most: usize) -> bool {
+    text.chars().count() <= most
 }
 
 impl From<&BuyerContext> for ContextDto {

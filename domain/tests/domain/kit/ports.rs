@@ -299,7 +299,7 @@ impl PaymentGateway for FakePorts {
             version: "2026-04-08".to_owned(),
             spec: String::new(),
             schema: String::new(),
-            instruments: Vec::new(),
+            instruments: vec![instrument().kind],
             config: "{}".to_owned(),
         }
     }

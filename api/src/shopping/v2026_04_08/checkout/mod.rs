@@ -21,7 +21,7 @@ use request::{CheckoutBody, CompleteBody};
 
 use super::agent::{Agent, KeyedWrite};
 use super::envelope::in_band_refusal;
-use super::message::message;
+use super::message::refusal_message;
 use super::problem::{Refused, checkout_refused, no_such_checkout};
 use super::{Shopping, ShoppingSettings};
 use crate::http::{Routes, mark_replayed};
@@ -160,7 +160,7 @@ fn respond(
         Outcome::Declined(checkout) => {
             HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, settings))
         }
-        Outcome::NothingToSell(messages) => in_band_refusal(messages.iter().map(message).collect()),
+        Outcome::NothingToSell(messages) => in_band_refusal(messages.iter().map(refusal_message).collect()),
     };
     mark_replayed(&mut response, replayed);
     Ok(response)

@@ -16,12 +16,12 @@ use domain::secret::Secret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use validator::{Validate, ValidationError};
+use validator::Validate;
 
-use super::super::message::{limit_exceeded, message};
+use super::super::message::{limit_exceeded, refusal_message};
 use super::super::problem::Refused;
-use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, no_card_number};
-use crate::http::validation::{Violation, beyond_limit, violations};
+use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, GROUP_ID, is_at_most, no_card_number};
+use crate::http::validation::{Violation, violations};
 use crate::http::{ObjectOnly, Problem, document, typed};
 
 /// The most messages of one refusal. A body can exceed many limits: each text of each destination has one.
@@ -39,9 +39,7 @@ pub(super) struct CheckoutBody {
     line_items: Vec<LineBody>,
     #[validate(nested)]
     buyer: Option<BuyerDto>,
-    #[validate(nested)]
     context: Option<ContextDto>,
-    #[validate(custom(function = "bounded_attribution"))]
     attribution: Option<BTreeMap<String, String>>,
     #[validate(nested)]
     fulfillment: Option<FulfillmentBody>,
@@ -107,6 +105,7 @@ enum MethodWord {
 #[derive(Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 struct GroupBody {
+    id: Option<String>,
     selected_option_id: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
@@ -172,14 +171,14 @@ pub(super) struct CompleteBody {
     _object: ObjectOnly,
 }
 
-fn bounded_attribution(members: &BTreeMap<String, String>) -> Result<(), ValidationError> {
-    let fits = |text: &str, most| text.chars().count() <= most;
-    if members.len() > 50 || !members.iter().all(|(name, text)| fits(name, 100) && fits(text, 500)) {
-        return Err(beyond_limit(
-            "has more than 50 entries, a name of more than 100 or a text of more than 500 characters",
-        ));
-    }
-    Ok(())
+/// The most entries of an attribution that the shop keeps.
+const MAX_ATTRIBUTION: usize = 50;
+
+/// The first [`MAX_ATTRIBUTION`] entries, in the order of their names. An entry whose name or text is too long is left
+/// out, because an attribution must not change the response.
+fn kept_attribution(entries: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let kept = entries.into_iter().filter(|(name, text)| is_at_most(name, 100) && is_at_most(text, 500));
+    kept.take(MAX_ATTRIBUTION).collect()
 }
 
 /// Reads a body and checks it. A member that is not valid is a problem. A member beyond a limit of the shop is an
@@ -238,7 +237,7 @@ impl CheckoutBody {
             lines: lines.collect::<Result<_, _>>()?,
             buyer: self.buyer.map(Into::into),
             context: self.context.map(Into::into),
-            attribution: self.attribution.unwrap_or_default(),
+            attribution: self.attribution.map(kept_attribution).unwrap_or_default(),
             fulfillment: self.fulfillment.map(Into::into),
             codes: codes.map(|codes| codes.into_iter().map(|code| name(code, MAX_CODE)).collect()),
             instruments: self.payment.map(PaymentBody::shown).unwrap_or_default(),
@@ -253,7 +252,7 @@ impl LineBody {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
             let refusal = Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject);
-            Refused::InBand(vec![message(&refusal)])
+            Refused::InBand(vec![refusal_message(&refusal)])
         })?;
         // A longer id is ignored, because no line of the shop has one.
         let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
@@ -262,7 +261,8 @@ impl LineBody {
 }
 
 impl From<FulfillmentBody> for FulfillmentRequest {
-    /// Takes the first shipping method. The ids of methods and groups are ignored, because the shop assigns them.
+    /// Takes the first shipping method, because the shop offers only one. Takes the group with the id of the shop's
+    /// group, or else the first group.
     fn from(body: FulfillmentBody) -> Self {
         let kind = |method: &MethodBody| match method.kind {
             Some(MethodWord::Pickup) => MethodKind::Pickup,
@@ -274,7 +274,9 @@ impl From<FulfillmentBody> for FulfillmentRequest {
         let Some(method) = shipping else { return Self { kinds, ..Self::default() } };
 
         let destination = |mut dto: AddressDto| (dto.id.take().map(DestinationId), Address::from(dto));
-        let option = method.groups.into_iter().flatten().next().and_then(|group| group.selected_option_id);
+        let groups = method.groups.unwrap_or_default();
+        let named = groups.iter().find(|group| group.id.as_deref() == Some(GROUP_ID));
+        let option = named.or(groups.first()).and_then(|group| group.selected_option_id.clone());
         let selection = |id: String| name(id, MAX_SELECTION);
         Self {
             kinds,

@@ -41,6 +41,17 @@ fn parse(path: &str, text: &str) -> Result<CheckoutRequest, Refused> {
     read(&body_with(path, text)).and_then(CheckoutBody::parse)
 }
 
+/// The paths of hints, whose longer texts are left out.
+const HINTS: [&str; 7] = [
+    "context.address_country",
+    "context.address_region",
+    "context.postal_code",
+    "context.language",
+    "context.currency",
+    "context.intent",
+    "attribution{}",
+];
+
 const NAMES: [&str; 5] = [
     "line_items[].id",
     "line_items[].item.id",
@@ -50,14 +61,20 @@ const NAMES: [&str; 5] = [
 ];
 
 #[test]
-fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_cut() {
+fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_cut_or_left_out() {
     // These texts must have a special form, which other tests check.
-    let formed = ["buyer.email", "payment.instruments[].display.last_digits"];
+    let formed = ["buyer.email", "payment.instruments[].display.last_digits", "context.eligibility[]"];
     for (path, most) in documented().into_iter().filter(|(path, _)| !formed.contains(&path.as_str())) {
         // The text has two bytes for each character, because the limit counts characters.
         let fits = "\u{e4}".repeat(most);
-        assert!(parse(&path, &fits).is_ok(), "{path}");
+        let read = parse(&path, &fits).expect("a text of the documented length");
+        if HINTS.contains(&path.as_str()) {
+            assert!(format!("{read:?}").contains(&fits), "{path}");
+        }
         match parse(&path, &format!("{fits}xyz")) {
+            Ok(request) if HINTS.contains(&path.as_str()) => {
+                assert!(!format!("{request:?}").contains(&fits), "{path}");
+            }
             Ok(request) if NAMES.contains(&path.as_str()) => {
                 let request = format!("{request:?}");
                 assert!(path == "line_items[].id" || request.contains(&format!("{fits}\u{2026}")), "{path}");
@@ -74,6 +91,35 @@ fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_
             other => panic!("{path}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn claim_without_a_valid_name_and_repeated_claim_are_left_out() {
+    let long = |length: usize| format!("com.{}", "x".repeat(length - 4));
+    let (fits, too_long) = (long(200), long(201));
+    let invalid = [
+        "",
+        "gold",
+        "com.",
+        ".gold",
+        "com..gold",
+        "Com.gold",
+        "com.Gold",
+        "1com.gold",
+        "com.1gold",
+        "com.gold club",
+        "com_x.gold",
+        "com.g\u{e4}ld",
+        "com._gold",
+        "com.gold.",
+        &too_long,
+    ];
+    let valid = ["com.example.loyalty_gold", "org.school.student", "c1.g2_", &fits];
+    let mut sent: Vec<&str> = invalid.to_vec();
+    sent.extend(valid.iter().chain(&valid));
+    let body = json!({"line_items": [{"item": {"id": "a"}, "quantity": 1}], "context": {"eligibility": sent}});
+    let request = read(body.to_string().as_bytes()).and_then(CheckoutBody::parse).expect("a checkout");
+    assert_eq!(request.context.expect("a context").eligibility, valid);
 }
 
 #[test]

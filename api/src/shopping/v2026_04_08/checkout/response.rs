@@ -13,7 +13,7 @@ use super::super::ShoppingSettings;
 use super::super::envelope::{Envelope, of_checkout};
 use super::super::message::{MessageDto, message};
 use super::super::total::{TotalDto, line_totals, single, totals};
-use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, ItemDto};
+use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, GROUP_ID, ItemDto};
 use crate::buyer_pages;
 use crate::instant::rfc3339;
 
@@ -197,7 +197,7 @@ fn fulfillment(arranged: &Fulfillment, line_ids: Vec<String>) -> FulfillmentDto 
         .iter()
         .map(|destination| AddressDto::of(Some(destination.id.0.clone()), &destination.address));
     let group = GroupDto {
-        id: "group_1",
+        id: GROUP_ID,
         line_item_ids: line_ids.clone(),
         options: options.collect(),
         selected_option_id: arranged.group.selected_option.as_ref().map(|id| id.0.clone()),
