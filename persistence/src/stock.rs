@@ -15,14 +15,15 @@ const CHANGE_ON_SQLITE: &str = "\
     UPDATE stock SET on_hand = on_hand + $2 * d.value, held = held + $3 * d.value FROM json_each($1) d \
     WHERE sku = d.key AND on_hand - held >= $3 * d.value RETURNING sku";
 
-/// The subquery locks the rows in SKU order before one of them is changed, and returns the available units of the locked
-/// rows. A condition on `t` would first be checked on the row as it was when the statement began.
+/// The subquery locks the rows in SKU order before one of them is changed, and returns them as they are after the wait for
+/// the locks. The new values and the condition use these rows, because `t` is the row as it was when the statement began.
+/// `OFFSET 0` keeps the planner from checking the condition inside the subquery, before the rows are locked.
 const CHANGE_ON_POSTGRES: &str = "\
-    UPDATE stock t SET on_hand = t.on_hand + $2 * d.units, held = t.held + $3 * d.units FROM ( \
-      SELECT s.sku, s.on_hand - s.held AS available, CAST(u.value AS BIGINT) AS units \
+    UPDATE stock t SET on_hand = d.on_hand + $2 * d.units, held = d.held + $3 * d.units FROM ( \
+      SELECT s.sku, s.on_hand, s.held, CAST(u.value AS BIGINT) AS units \
       FROM json_each_text(CAST($1 AS JSON)) u \
-      JOIN stock s ON s.sku = u.key ORDER BY s.sku COLLATE \"C\" FOR UPDATE OF s) d \
-    WHERE t.sku = d.sku AND d.available >= $3 * d.units RETURNING t.sku";
+      JOIN stock s ON s.sku = u.key ORDER BY s.sku COLLATE \"C\" FOR UPDATE OF s OFFSET 0) d \
+    WHERE t.sku = d.sku AND d.on_hand - d.held >= $3 * d.units RETURNING t.sku";
 
 /// The current levels of every SKU in `demand`, without a lock.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {

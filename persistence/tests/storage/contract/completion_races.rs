@@ -119,6 +119,7 @@ mod locked {
         waiting_keys_complete_the_checkout_once,
         overtaken_buyer_of_the_last_unit_holds_nothing,
         slow_completion_delays_no_buyer_of_the_same_goods,
+        hold_waits_for_a_release_that_is_not_committed,
     );
 
     /// All six requests wait for the same lock before the first of them can continue.
@@ -209,5 +210,31 @@ mod locked {
             };
             tokio::join!(slow_one, other_one);
         }
+    }
+
+    /// A hold that decided by the row as it was before the wait would find no unit, and a read afterwards would find one.
+    async fn hold_waits_for_a_release_that_is_not_committed(place: Place) {
+        let shop = place.shop().await;
+        let id = shop.opened(&[("song", 1)], "k1").await.id;
+        let (mut raw, mut gate, mut other) = (place.raw(), place.raw(), place.raw());
+        other.execute("UPDATE stock SET held = on_hand - 1 WHERE sku = 'song'");
+        raw.execute(
+            "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$;
+             CREATE TRIGGER gate BEFORE INSERT ON payment_attempt FOR EACH ROW EXECUTE FUNCTION gate();",
+        );
+        gate.execute("SELECT pg_advisory_lock(1)");
+        let others = async {
+            until("the buyer has seen the last unit", || raw.waiting() == 1).await;
+            other.execute("UPDATE stock SET held = on_hand WHERE sku = 'song'");
+            other.execute("BEGIN; UPDATE stock SET held = on_hand - 1 WHERE sku = 'song'");
+            gate.execute("SELECT pg_advisory_unlock(1)");
+            let for_a_row = "SELECT count(*) AS value FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+            until("the buyer waits for the release", || raw.number(for_a_row) == 1).await;
+            other.execute("COMMIT");
+        };
+        let (begun, ()) = tokio::join!(shop.begin(&id, "k2"), others);
+        assert_eq!(begun.0.status, Status::CompleteInProgress);
+        assert_eq!(place.raw().level("song"), (10, 10));
     }
 }
