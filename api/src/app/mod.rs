@@ -35,7 +35,7 @@ use persistence::{
     Database, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
     SqlOutboxStore, SqlPlatformStore, SqlRefundStore,
 };
-use slog::Logger;
+use slog::{Logger, info};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -340,7 +340,10 @@ fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Data
 fn current_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Database, StartError> {
     let database = open_database(config, log, runtime)?;
     match config.database.migrate {
-        Migrate::Apply => drop(database.migrate()?),
+        Migrate::Apply => match database.migrate()? {
+            0 => {}
+            applied => info!(log, "migrations applied"; "op" => "database.migrate", "applied" => applied),
+        },
         Migrate::Refuse => database.must_be_current()?,
     }
     Ok(database)

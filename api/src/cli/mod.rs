@@ -17,6 +17,7 @@ mod tools;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use slog::{Logger, info};
@@ -87,6 +88,9 @@ struct Outcome {
     /// What to print on standard error, after the last line of the log.
     why: Option<String>,
 }
+
+/// The longest wait at the end for connections to close.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 
 const DONE: Outcome = Outcome { code: 0, why: None };
 const FAILED: Outcome = Outcome { code: 1, why: None };
@@ -175,8 +179,9 @@ fn run_command(
         Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
         Command::Config { .. } | Command::Openapi => DONE,
     };
-    // This does not wait for a database statement that hangs.
-    runtime.shutdown_background();
+    // Drops the last tasks, and with them the connections: the last connection writes the log of SQLite back into the
+    // database file. A statement that hangs is not awaited.
+    runtime.shutdown_timeout(LAST_CONNECTIONS);
     outcome
 }
 

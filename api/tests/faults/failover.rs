@@ -105,6 +105,13 @@ async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
     drop(primary);
     let refused = platform.reply_to(&Call::create(&fresh_key(), "bun", 1)).expect(503);
     assert!(refused.has_code("unavailable"), "a read-only server was used: {refused:?}");
+
+    // An address that accepts any server reaches the standby, which takes no writes.
+    let any = format!("postgres://postgres@{}/postgres?target_session_attrs=any", standby.address());
+    let on_any = [("TUCKSHOP_DATABASE_URL", any.as_str()), ("TUCKSHOP_DATABASE_MIGRATE", "refuse"), settings[1]];
+    let on_standby = Server::launch(&place, &on_any);
+    Platform::at(on_standby.address()).reply_to(&Call::get("/readyz")).expect(503);
+    drop(on_standby);
     standby.promote();
     let after = buy(&mut platform);
     for order in [&before, &after] {

@@ -79,10 +79,13 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = 
 /// the plan that was made when its table was small, until the table is analyzed: without sequential scans that plan
 /// uses the index too. If a scan has no index, its high cost would start the JIT compiler, so JIT is off. Each prepared
 /// statement has one plan, which the tests check. Otherwise the server plans a statement with an array again each time.
-/// The mode of a transaction is set here, because it would cost more time in each `BEGIN`.
+/// The mode of a transaction is set here, because it would cost more time in each `BEGIN`. With
+/// `synchronous_commit = off` the server acknowledges a commit that it loses in a crash, so the session replaces this
+/// value, and no stricter one.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'; \
      SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan; \
-     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Connection parameters for a URL that does not set them. Without the timeouts the client library waits forever for a
 /// server that accepts a connection and does not answer, and for hours for a server that vanished. Each such wait

@@ -70,7 +70,8 @@ impl Drop for FileShare {
 
 impl LockFile {
     /// Locks the database file and returns the locks. Creates the file if it does not exist, readable for this account
-    /// only. Fails if another process holds the lock, or if the path does not lead to an SQLite file with one name.
+    /// only. Fails if another process holds the lock, if the path does not lead to an SQLite file with one name, or if a
+    /// new file would destroy a log.
     pub(super) fn acquire(database: &Path, log: &Logger) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File(database.display().to_string(), error);
         let named = std::path::absolute(database).map_err(failed)?;
@@ -84,6 +85,7 @@ impl LockFile {
         {
             return Err(OpenError::NotAFile(database.display().to_string()));
         }
+        must_not_destroy_a_log(&named)?;
         let file = open(&named).map_err(failed)?;
         // Checked before a file is created beside it or its permissions are changed, because the path may be a mistake.
         if !is_empty_or_a_database(&file).map_err(failed)? {
@@ -118,6 +120,9 @@ impl LockFile {
             locked.make_private(&sibling(&locked.real, suffix));
         }
         locked.same_file().map_err(|why| failed(io::Error::other(why)))?;
+        if opened.len() == 0 {
+            info!(locked.log, "the database file is new");
+        }
         Ok(locked)
     }
 
@@ -214,6 +219,21 @@ fn is_empty_or_a_database(file: &File) -> io::Result<bool> {
     let mut start = Vec::with_capacity(MAGIC.len());
     file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
     Ok(start.is_empty() || start == MAGIC)
+}
+
+/// Refuses a path without a database beside which a write-ahead log lies. SQLite deletes the log when it creates a
+/// database, but the log may hold the newest commits of a file that was moved away.
+pub(super) fn must_not_destroy_a_log(database: &Path) -> Result<(), OpenError> {
+    let is_missing = match std::fs::metadata(database) {
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let real = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    let log = sibling(&real, "-wal");
+    if is_missing && std::fs::metadata(&log).is_ok_and(|found| found.len() > 0) {
+        return Err(OpenError::LogWithoutDatabase(database.display().to_string(), log.display().to_string()));
+    }
+    Ok(())
 }
 
 /// Refuses a path that does not lead to a regular file, or leads to a file with several names. For commands that run

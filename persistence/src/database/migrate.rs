@@ -17,7 +17,7 @@ use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarnes
 
 use super::backend::Conn;
 use super::constant::Statement;
-use super::lock_file::must_have_one_name;
+use super::lock_file::{must_have_one_name, must_not_destroy_a_log};
 use super::tx::{Tx, TxConn, on_backend};
 use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
 use crate::database::load;
@@ -96,6 +96,7 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
         // Locking has created an empty file if there was no file.
         if std::fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0) {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            must_not_destroy_a_log(&path)?;
             return Err(OpenError::Missing(path.display().to_string()));
         }
         must_have_one_name(path)?;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use diesel::RunQueryDsl;
 use domain::PortFuture;
 use domain::context::RequestContext;
 use domain::fault::{Failure, Fault, FaultKind};
@@ -106,6 +107,11 @@ pub enum OpenError {
         "{0} has {1} names (hard links): SQLite keeps a log for each name, so all but one name must be removed first"
     )]
     Links(String, u64),
+    #[error(
+        "there is no database at {0}, but its log {1} exists and may hold acknowledged orders, which a new database would \
+         destroy. Put the database file back. For a new shop, move the log away first"
+    )]
+    LogWithoutDatabase(String, String),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
     #[error(
@@ -291,7 +297,11 @@ impl Database {
             file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME, None)).map_err(TxError::Refused)
         };
         if self.engine() == Engine::Postgres {
-            return self.run(ctx, probe, check);
+            return self.run(ctx, probe, move |tx| {
+                // A server that has become a standby refuses it. The pool then drops the connection.
+                execute!(tx, Statement::<()>::new("SET TRANSACTION READ WRITE"))?;
+                check(tx)
+            });
         }
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {

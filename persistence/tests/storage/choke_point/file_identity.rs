@@ -22,6 +22,7 @@ crate::on_sqlite!(
     a_file_that_changes_while_it_is_open_takes_no_writes,
     restored_file_takes_writes_again,
     deleted_log_stays_lost_when_another_is_created,
+    log_without_its_database_is_refused_and_left_as_it_is,
     files_become_private,
     a_name_with_characters_of_a_url_names_that_file,
 );
@@ -236,4 +237,27 @@ async fn a_name_with_characters_of_a_url_names_that_file(place: Place) {
         assert!(std::fs::metadata(&path).expect(name).len() > 0, "{name}");
         assert_eq!(open(&place, &path).err().map(|refused| refused.to_string().contains("in use")), Some(true));
     }
+}
+
+/// SQLite would delete the log when it creates a database, and with it the newest commits of the file that was moved.
+async fn log_without_its_database_is_refused_and_left_as_it_is(place: Place) {
+    drop(place.shop().await);
+    let (file, log) = (place.sqlite_path(), beside(&place, "shop.db-wal"));
+    std::fs::rename(&file, beside(&place, "moved.db")).expect("moved");
+    std::fs::write(&log, "the newest commits").expect("a log");
+    let mut config = place.config();
+    config.url = DatabaseUrl::Sqlite(file.clone());
+    for empty_file in [false, true] {
+        if empty_file {
+            std::fs::write(&file, "").expect("an empty file");
+        }
+        let Err(refused) = open(&place, &file) else { panic!("a new database was created") };
+        assert!(matches!(refused, OpenError::LogWithoutDatabase(..)), "{refused}");
+        let refused = Database::open_beside(config.clone(), Handle::current(), &crate::kit::log()).must_be_current();
+        assert!(matches!(refused, Err(OpenError::LogWithoutDatabase(..))), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&log).expect("the log"), "the newest commits");
+        assert_eq!(file.exists(), empty_file);
+    }
+    std::fs::write(&log, "").expect("an empty log");
+    open(&place, &file).expect("a new database");
 }

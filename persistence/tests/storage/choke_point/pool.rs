@@ -189,32 +189,44 @@ mod hosts {
 
 mod session {
     use super::*;
-    on_postgres!(write_is_read_committed_and_plans_each_statement_once,);
+    on_postgres!(
+        write_is_read_committed_and_plans_each_statement_once,
+        commit_waits_for_the_disk_if_the_server_would_not,
+    );
 
-    /// The settings of the server are others. They are read inside a purchase, by a trigger.
-    async fn write_is_read_committed_and_plans_each_statement_once(place: Place) {
+    /// Sets these defaults of the database, and returns what `see` selects inside a purchase, in each of two.
+    async fn seen_in_a_purchase(place: &Place, defaults: &[(&str, &str)], see: &str) -> Vec<String> {
         place.shop().await;
         let mut raw = place.raw();
-        raw.execute(
-            "DO $$ BEGIN
-               EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
-               EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_custom_plan', current_database());
-             END $$;
-             CREATE TABLE seen (setting TEXT);
-             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               INSERT INTO seen SELECT current_setting('transaction_isolation') || ', read only ' ||
-                 current_setting('transaction_read_only') || ', planned again ' || sum(custom_plans)
-               FROM pg_prepared_statements;
-               RETURN NEW;
-             END $$;
-             CREATE TRIGGER see BEFORE INSERT ON payment_attempt FOR EACH ROW EXECUTE FUNCTION see()",
-        );
-        let shop = place.shop_with(|config| config.pool_size = 1).await;
-        for purchase in ["1", "2"] {
-            let id = shop.opened(&[("song", 1)], &format!("open-{purchase}")).await.id;
-            shop.begin(&id, &format!("pay-{purchase}")).await;
+        let database = raw.texts("SELECT current_database() AS value").remove(0);
+        for (setting, value) in defaults {
+            raw.execute(&format!("ALTER DATABASE \"{database}\" SET {setting} = {value}"));
         }
-        let seen = raw.texts("SELECT DISTINCT setting AS value FROM seen");
-        assert_eq!(seen, ["read committed, read only off, planned again 0"]);
+        raw.execute(&format!(
+            "DROP TABLE IF EXISTS seen; CREATE TABLE seen (value TEXT);
+             CREATE OR REPLACE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO seen {see}; RETURN NEW; END $$;
+             CREATE OR REPLACE TRIGGER see BEFORE INSERT ON payment_attempt FOR EACH ROW EXECUTE FUNCTION see()",
+        ));
+        let shop = place.shop_with(|config| config.pool_size = 1).await;
+        for _ in 0..2 {
+            let id = shop.opened(&[("song", 1)], &uuid::Uuid::new_v4().to_string()).await.id;
+            shop.begin(&id, &format!("pay-{id}")).await;
+        }
+        raw.texts("SELECT value FROM seen")
+    }
+
+    async fn write_is_read_committed_and_plans_each_statement_once(place: Place) {
+        let defaults = [("default_transaction_isolation", "serializable"), ("plan_cache_mode", "force_custom_plan")];
+        let see = "SELECT current_setting('transaction_isolation') || ', planned again ' || sum(custom_plans) \
+                   FROM pg_prepared_statements";
+        assert_eq!(seen_in_a_purchase(&place, &defaults, see).await, ["read committed, planned again 0"; 2]);
+    }
+
+    async fn commit_waits_for_the_disk_if_the_server_would_not(place: Place) {
+        for (default, used) in [("off", "on"), ("local", "local"), ("on", "on"), ("remote_apply", "remote_apply")] {
+            let see = "SELECT current_setting('synchronous_commit')";
+            assert_eq!(seen_in_a_purchase(&place, &[("synchronous_commit", default)], see).await, [used; 2]);
+        }
     }
 }
