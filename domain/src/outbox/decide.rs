@@ -58,11 +58,13 @@ pub struct FailureStreak {
 }
 
 impl FailureStreak {
-    /// The streak after a failure at `now`. The failure starts a new streak if the last failure was more than 30 hours
-    /// ago.
+    /// The streak after a failure at `now` of an attempt that was claimed after `before` failures. Attempts that were
+    /// claimed together count as one failure, so that the backoff after a short outage does not grow with their number.
+    /// The failure starts a new streak if the last failure was more than 30 hours ago.
     #[must_use]
-    pub fn with_failure(known: Option<Self>, now: Timestamp) -> Self {
+    pub fn with_failure(known: Option<Self>, before: u32, now: Timestamp) -> Self {
         match known.filter(|known| now - known.last <= LONGEST_GAP_IN_STREAK) {
+            Some(known) if known.failures > before => Self { last: now, ..known },
             Some(known) => Self { failures: known.failures.saturating_add(1), last: now, ..known },
             None => Self { failures: 1, first: now, last: now },
         }
@@ -105,7 +107,9 @@ pub fn next_step(
         SendOutcome::Failed(failure) => failure,
     };
     match failure.finality {
-        Finality::Again { .. } if can_be_disabled && FailureStreak::with_failure(known, now).is_too_long() => {
+        Finality::Again { .. }
+            if can_be_disabled && FailureStreak::with_failure(known, message.failures_before, now).is_too_long() =>
+        {
             NextStep::Disable
         }
         Finality::Again { after } => retry_by_schedule(message, bounded_retry_after(after), now),

@@ -26,6 +26,8 @@ pub struct OutboxMessage {
     pub attempts: u32,
     /// The health of the endpoint before this attempt.
     pub health: EndpointHealth,
+    /// The consecutive failures of the endpoint when this attempt was claimed.
+    pub failures_before: u32,
     /// The fencing counter: the number of claims, including the current one. It never decreases, so a late record of an
     /// older claim is rejected: see [`OutboxStore::record`](super::OutboxStore::record).
     pub claims: u32,

@@ -136,7 +136,7 @@ fn only_continuous_failure_disables_an_endpoint() {
     ] {
         let today = *failed_on.last().expect("a day");
         let (earlier, last) = failed_on.split_at(failed_on.len() - 1);
-        let known = earlier.iter().fold(None, |known, day| Some(FailureStreak::with_failure(known, ago(today - day))));
+        let known = earlier.iter().fold(None, |known, day| Some(failure(known, ago(today - day))));
         let step = next_step(&message(1), &again(), known, ago(today - last[0]));
         assert_eq!(step == NextStep::Disable, is_disabled, "{failed_on:?}: {step:?}");
     }
@@ -150,7 +150,7 @@ fn retry_limits_take_effect_exactly_at_their_documented_values() {
     assert!(matches!(next_step(&message(1), &again(), streak(DAY * 5 - MILLISECOND, DAY), NOW), NextStep::Again(_)));
     // Failures more than 30 hours apart are two streaks.
     let gap = Duration::from_secs(30 * HOUR);
-    let failures = |gap| FailureStreak::with_failure(streak(DAY * 4, gap), NOW).failures;
+    let failures = |gap| failure(streak(DAY * 4, gap), NOW).failures;
     assert_eq!((failures(gap), failures(gap + MILLISECOND)), (10, 1));
     // Local faults are not counted for three days.
     for finality in [Finality::LocalFault, Finality::NoPermit] {
@@ -168,15 +168,24 @@ fn retry_limits_take_effect_exactly_at_their_documented_values() {
 fn longest_wait_does_not_end_a_failure_streak() {
     for wait in [DAY.mul_f64(1.2) + endpoint_backoff(u32::MAX, None), endpoint_backoff(2, Some(Duration::MAX))] {
         let known = FailureStreak { failures: 1, first: NOW, last: NOW };
-        assert_eq!(FailureStreak::with_failure(Some(known), NOW + wait + MILLISECOND).failures, 2, "{wait:?}");
+        assert_eq!(failure(Some(known), NOW + wait + MILLISECOND).failures, 2, "{wait:?}");
     }
 }
 
 #[test]
-fn failure_streak_counts_its_failures() {
-    let first = FailureStreak::with_failure(None, NOW);
-    let third = FailureStreak::with_failure(Some(FailureStreak { failures: 2, ..first }), NOW);
-    assert_eq!((first.failures, third.failures), (1, 3));
+fn failure_streak_counts_attempts_that_were_claimed_together_once() {
+    let streak = |failures| Some(FailureStreak { failures, first: NOW - DAY, last: NOW - DAY });
+    for (known, before, after) in
+        [(None, 0, 1), (streak(1), 0, 1), (streak(1), 1, 2), (streak(3), 2, 3), (streak(0), 5, 1)]
+    {
+        let counted = FailureStreak::with_failure(known, before, NOW);
+        assert_eq!((counted.failures, counted.last), (after, NOW), "{known:?} {before}");
+    }
+}
+
+/// The streak after a failure that was claimed after all known ones.
+fn failure(known: Option<FailureStreak>, now: Timestamp) -> FailureStreak {
+    FailureStreak::with_failure(known, u32::MAX, now)
 }
 
 #[test]

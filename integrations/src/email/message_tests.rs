@@ -20,6 +20,7 @@ fn written(from: &str, email: &EmailMessage) -> Result<String, &'static str> {
         content: Content::Mail(email.clone()),
         attempts: 1,
         health: EndpointHealth::Proven,
+        failures_before: 0,
         claims: 1,
         caused_by: None,
     };

@@ -57,7 +57,8 @@ impl<I: Clone, O> Batch<I, O> {
     /// which `joins` is true, and returns a result for each, in the same order.
     ///
     /// A fault of the transaction is the fault of all its calls. But if the leader is cancelled or its deadline passes,
-    /// the other calls wait for another leader. If the fault is internal, the leader runs its own input alone.
+    /// the other calls wait for another leader. If the fault is internal or a contention, the leader runs its own input
+    /// alone.
     ///
     /// A call that waits gives up when `ctx` is cancelled or its deadline passes. `ctx` must be bounded, because all calls
     /// wait for the leader.
@@ -75,13 +76,18 @@ impl<I: Clone, O> Batch<I, O> {
         let (sender, mut receiver) = oneshot::channel();
         self.waiting().push(Call { input: input.clone(), result: sender });
         let alone = |result| Done { result, unclaimed: Vec::new() };
-        let mut last = tokio::select! {
+        let leads = tokio::select! {
             biased;
             // The call stays in the list, or with a leader, until it has a result. So the channel is never closed.
             Ok(result) = &mut receiver => return result.map(alone),
-            leads = self.leader.lock() => leads,
-            () = tokio::time::sleep_until(ctx.deadline().instant().into()) => return Err(gives_up(ctx, operation)),
-            () = ctx.cancellation().cancelled() => return Err(gives_up(ctx, operation)),
+            leads = self.leader.lock() => Some(leads),
+            () = tokio::time::sleep_until(ctx.deadline().instant().into()) => None,
+            () = ctx.cancellation().cancelled() => None,
+        };
+        let Some(mut last) = leads else {
+            // From here on the leader keeps the result. A result that it has handed over at this moment is returned.
+            receiver.close();
+            return receiver.try_recv().unwrap_or_else(|_| Err(gives_up(ctx, operation))).map(alone);
         };
         // The previous leader may have done this call.
         if let Ok(result) = receiver.try_recv() {
@@ -103,8 +109,11 @@ impl<I: Clone, O> Batch<I, O> {
                 Ok(Done { result, unclaimed: handed.filter_map(|handed| handed.err()?.ok()).collect() })
             }
             Err(fault) if matches!(fault.kind(), FaultKind::Cancelled | FaultKind::DeadlineExceeded) => Err(fault),
-            // Perhaps only one input is at fault. Each of the other calls leads alone too, if it fails again.
-            Err(fault) if fault.kind() == FaultKind::Internal && !others.calls.is_empty() => {
+            // Perhaps only one input is at fault, or waits for a lock. Each of the other calls leads alone too, if it
+            // fails again.
+            Err(fault)
+                if matches!(fault.kind(), FaultKind::Internal | FaultKind::Contention) && !others.calls.is_empty() =>
+            {
                 drop(others);
                 let result = run(vec![input]).await?.pop();
                 result.map(alone).ok_or_else(|| Fault::internal(operation, "a call has no result"))

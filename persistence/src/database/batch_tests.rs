@@ -180,20 +180,22 @@ async fn calls_of_one_transaction_are_bounded() {
 }
 
 #[tokio::test]
-async fn internal_fault_of_one_call_is_not_the_fault_of_the_others() {
-    let store = Store::new();
-    let first = store.start(1, None).await;
-    let leader = store.start(3, Some(FaultKind::Internal)).await;
-    let follower = store.start(5, None).await;
-    for _ in 0..3 {
+async fn fault_that_may_concern_one_call_is_not_the_fault_of_the_others() {
+    for fault in [FaultKind::Internal, FaultKind::Contention] {
+        let store = Store::new();
+        let first = store.start(1, None).await;
+        let leader = store.start(3, Some(fault)).await;
+        let follower = store.start(5, None).await;
+        for _ in 0..3 {
+            store.go.notify_one();
+            store.begun.notified().await;
+        }
         store.go.notify_one();
-        store.begun.notified().await;
+        assert_eq!(first.await.expect("done"), Ok(101));
+        assert_eq!(leader.await.expect("done"), Err(fault));
+        assert_eq!(follower.await.expect("done"), Ok(105));
+        assert_eq!(store.runs(), [vec![1], vec![3, 5], vec![3], vec![5]]);
     }
-    store.go.notify_one();
-    assert_eq!(first.await.expect("done"), Ok(101));
-    assert_eq!(leader.await.expect("done"), Err(FaultKind::Internal));
-    assert_eq!(follower.await.expect("done"), Ok(105));
-    assert_eq!(store.runs(), [vec![1], vec![3, 5], vec![3], vec![5]]);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ fn readable(row: &DeliveryRow, endpoint: &NextEndpoint) -> Result<OutboxMessage,
     if row.attempts() >= MAX_ATTEMPTS {
         return Err(row.last_error.clone().unwrap_or_else(|| "no attempt ended".to_owned()));
     }
-    row.clone().claimed(endpoint.health()).map_err(|error| rows::unreadable_row(&error))
+    row.clone().claimed(endpoint.health(), endpoint.failures()).map_err(|error| rows::unreadable_row(&error))
 }
 
 /// Makes the message a dead letter, and returns its summary. `None` if it cannot be shown.

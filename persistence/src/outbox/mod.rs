@@ -1,8 +1,9 @@
 //! The outbox: messages about orders, and the state of their delivery.
 //!
-//! The row of an endpoint is always locked before its messages, so that claims and records wait for each other and
-//! never deadlock. A transaction that stores an order only adds rows. It waits for a lock only if the endpoint is disabled.
-//! A transaction that stores a later event also waits for the oldest pending message of its order.
+//! The row of an endpoint is locked before its messages, so that claims and records wait for each other and never
+//! deadlock. A transaction that stores an order only adds rows. It waits for a lock only if the endpoint is disabled. A
+//! transaction that stores a later event also waits for the oldest pending message of its order. If it stores several
+//! events while their endpoint becomes disabled, it may deadlock with an operator or a purge, and runs again.
 
 mod claim;
 mod operators;

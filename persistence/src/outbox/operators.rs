@@ -56,18 +56,24 @@ pub(super) fn list(
     /// A text that sorts after the id of every message.
     const NEWEST: &str = "zz";
     let after = after.map_or(NEWEST, |cursor| cursor.0.as_str());
-    let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
     let mut rows = Vec::<(DeliveryRow, Option<DestinationRow>)>::new();
     for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
         let query = messages::table
             .left_join(endpoints::table.on(endpoints::id.eq(messages::destination)))
             .filter(messages::state.eq(state.into_str()))
-            .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
             .filter(messages::id.lt(after))
-            .order(messages::id.desc())
-            .limit(one_more_than(limit.get()));
-        let of_state: Vec<(DeliveryRow, Option<DestinationRow>)> =
-            load!(tx, query.select((DeliveryRow::as_select(), Option::<DestinationRow>::as_select())))?;
+            .order(messages::id.desc());
+        let most = one_more_than(limit.get());
+        let of_state: Vec<(DeliveryRow, Option<DestinationRow>)> = match &filter.endpoint {
+            Some(to) => {
+                let query = query.filter(messages::destination.eq(&to.0)).limit(most);
+                load!(tx, query.select((DeliveryRow::as_select(), Option::<DestinationRow>::as_select())))?
+            }
+            None => {
+                let query = query.limit(most);
+                load!(tx, query.select((DeliveryRow::as_select(), Option::<DestinationRow>::as_select())))?
+            }
+        };
         rows.extend(of_state);
     }
     rows.sort_unstable_by(|(one, _), (other, _)| other.id.cmp(&one.id));
@@ -204,19 +210,16 @@ fn is_waiting(at: EngineTime) -> _ {
 
 /// Returns the ids of at most `limit` dead letters, each with the id of its endpoint.
 fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(String, String)>> {
-    let (id, to) = match which {
-        Selection::One(id) => (id.as_str(), ""),
-        Selection::Of(endpoint) => ("", endpoint.0.as_str()),
-        Selection::All => ("", ""),
-    };
     let dead = messages::table
         .filter(constant::<Bool>(IS_DEAD))
-        .filter(messages::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
-        .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
         .order(messages::ended_at)
-        .limit(i64::from(limit))
         .select((messages::id, messages::destination));
-    load!(tx, dead)
+    let limit = i64::from(limit);
+    match which {
+        Selection::One(id) => load!(tx, dead.filter(messages::id.eq(id.as_str())).limit(limit)),
+        Selection::Of(to) => load!(tx, dead.filter(messages::destination.eq(&to.0)).limit(limit)),
+        Selection::All => load!(tx, dead.limit(limit)),
+    }
 }
 
 /// Returns the id of a waiting message, and the ids of the older messages of its order, which are sent first. Each id

@@ -99,7 +99,12 @@ pub(super) struct NextEndpoint {
 
 impl NextEndpoint {
     pub(super) fn health(&self) -> EndpointHealth {
-        EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
+        EndpointHealth::of(self.answered_at.is_some(), self.failures())
+    }
+
+    /// The consecutive failures of the endpoint.
+    pub(super) fn failures(&self) -> u32 {
+        count(self.failures)
     }
 
     /// Returns the most leases that the endpoint may have. After a failure this is one, so that a hanging endpoint does

@@ -64,7 +64,7 @@ pub(super) fn record<E>(
                 records.push(retry(tx, message, outcome, at, message.attempts.saturating_sub(1))?);
             }
         }
-        record_health(tx, endpoint, outcome, now)?;
+        record_health(tx, endpoint, message, outcome, now)?;
     }
     received.end(tx, now)?;
     Ok(records)
@@ -140,6 +140,7 @@ fn disable(tx: &mut Tx<'_>, message: &OutboxMessage, error: Option<&str>, now: T
 fn record_health(
     tx: &mut Tx<'_>,
     endpoint: &mut DestinationRow,
+    message: &OutboxMessage,
     outcome: &SendOutcome,
     now: Timestamp,
 ) -> QueryResult<()> {
@@ -150,7 +151,7 @@ fn record_health(
         }
         SendOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
-                let streak = FailureStreak::with_failure(endpoint.streak()?, now);
+                let streak = FailureStreak::with_failure(endpoint.streak()?, message.failures_before, now);
                 let rest = endpoint_backoff(streak.failures, after);
                 let asked = endpoint_backoff(0, after);
                 queries::set_failing(tx, &endpoint.id, streak, (rest, asked))?;

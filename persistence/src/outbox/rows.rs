@@ -142,14 +142,15 @@ impl DeliveryRow {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// Returns the message as it is after this claim, with the attempt that the claim is for. `health` is the health of
-    /// its endpoint. Fails if this program cannot read the row.
-    pub(super) fn claimed(self, health: EndpointHealth) -> QueryResult<OutboxMessage> {
+    /// Returns the message as it is after this claim, with the attempt that the claim is for. `health` and `failures` are
+    /// those of its endpoint. Fails if this program cannot read the row.
+    pub(super) fn claimed(self, health: EndpointHealth, failures: u32) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
             order: id(&self.order_id)?,
             attempts: self.attempts() + 1,
             health,
+            failures_before: failures,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
             caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,

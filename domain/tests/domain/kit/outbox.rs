@@ -116,6 +116,7 @@ pub fn message(channel: Channel, attempts: u32) -> OutboxMessage {
         content,
         attempts,
         health: EndpointHealth::Proven,
+        failures_before: 0,
         claims: attempts,
         caused_by: None,
     }

@@ -126,6 +126,7 @@ pub fn outbox_message(content: Content) -> OutboxMessage {
         content,
         attempts: 1,
         health: EndpointHealth::Proven,
+        failures_before: 0,
         claims: 1,
         caused_by: None,
     }

@@ -11,11 +11,12 @@ on_both_engines!(claims_at_the_same_time_get_different_messages);
 mod on_postgres {
     use super::{
         endpoint_that_is_disabled_ends_the_later_attempts, failures_of_an_endpoint_are_one_streak,
-        record_that_waits_sees_the_later_claim,
+        failures_of_attempts_that_were_claimed_together_count_once, record_that_waits_sees_the_later_claim,
     };
     crate::on_postgres!(
         endpoint_that_is_disabled_ends_the_later_attempts,
         failures_of_an_endpoint_are_one_streak,
+        failures_of_attempts_that_were_claimed_together_count_once,
         record_that_waits_sees_the_later_claim
     );
 }
@@ -72,6 +73,12 @@ async fn endpoint_that_is_disabled_ends_the_later_attempts(place: Place) {
 
 async fn failures_of_an_endpoint_are_one_streak(place: Place) {
     recorded_together(&place, [again(), again(), ACCEPTED, again()]).await;
+    let since = noon().unix_timestamp() * 1_000;
+    assert_eq!(health(&mut place.raw(), WELL), format!("1 {since} -"));
+}
+
+async fn failures_of_attempts_that_were_claimed_together_count_once(place: Place) {
+    recorded_together(&place, [again(), again(), again(), again()]).await;
     let since = noon().unix_timestamp() * 1_000;
     assert_eq!(health(&mut place.raw(), WELL), format!("1 {since} -"));
 }
