@@ -77,7 +77,7 @@ async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
     let hung = Receiver::answering(|_| Reply::Hold).await;
     preload(&place, &hung.profile(), waiting);
     let server = place.serve().await;
-    // The most that one receiver gets at a time.
+    // Several attempts hang at the same time.
     let _ = hung.wait_for(4).await;
     let beside = measure(&server, &well, purchases).await;
     println!("beside {waiting} messages, on Postgres: {}", place.is_postgres());
