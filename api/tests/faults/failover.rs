@@ -109,9 +109,7 @@ async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
     // An address that accepts any server reaches the standby, which takes no writes.
     let any = format!("postgres://postgres@{}/postgres?target_session_attrs=any", standby.address());
     let on_any = [("TUCKSHOP_DATABASE_URL", any.as_str()), ("TUCKSHOP_DATABASE_MIGRATE", "refuse"), settings[1]];
-    let on_standby = Server::launch(&place, &on_any);
-    Platform::at(on_standby.address()).reply_to(&Call::get("/readyz")).expect(503);
-    drop(on_standby);
+    Platform::at(Server::launch(&place, &on_any).address()).reply_to(&Call::get("/readyz")).expect(503);
     standby.promote();
     let after = buy(&mut platform);
     for order in [&before, &after] {
