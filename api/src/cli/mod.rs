@@ -180,7 +180,7 @@ fn run_command(
         Command::Config { .. } | Command::Openapi => DONE,
     };
     // Drops the last tasks, and with them the connections: the last connection writes the log of SQLite back into the
-    // database file. A statement that hangs is not awaited.
+    // database file. A statement that hangs is not awaited any longer.
     runtime.shutdown_timeout(LAST_CONNECTIONS);
     outcome
 }

@@ -85,7 +85,7 @@ impl<I: Clone, O> Batch<I, O> {
             () = ctx.cancellation().cancelled() => None,
         };
         let Some(mut last) = leads else {
-            // From here on the leader keeps the result. A result that it has handed over at this moment is returned.
+            // From here on the leader keeps the result. A result that the leader has sent at this moment is returned.
             receiver.close();
             return receiver.try_recv().unwrap_or_else(|_| Err(gives_up(ctx, operation))).map(alone);
         };
